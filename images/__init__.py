@@ -1,0 +1,1 @@
+"""The guest image, and what brings up an engine and a base image on a bare host."""

@@ -1,0 +1,1 @@
+"""The search: command line, quality-diversity loop, archives, LLM backends, run store, views."""

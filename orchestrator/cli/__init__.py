@@ -1,0 +1,1 @@
+"""The command line, ``llmatic-orch``."""

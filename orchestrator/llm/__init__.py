@@ -1,0 +1,1 @@
+"""The LLM behind one small protocol (:mod:`orchestrator.llm.protocol`), and its backends."""

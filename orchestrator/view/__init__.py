@@ -1,0 +1,1 @@
+"""Views of a run: live, plain lines, tables, pictures."""
