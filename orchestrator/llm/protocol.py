@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -44,7 +44,7 @@ class Request:
     top_p: float = 0.95
     max_tokens: int = 512
     parents: tuple[str, ...] = ()
-    edit: Edit = Edit()
+    edit: Edit = field(default_factory=Edit)
 
 
 @dataclass(frozen=True)
