@@ -1,4 +1,4 @@
-"""Which plugins are installed, and how one is made: the entry points of ``llmatic_orch.plugins``."""
+"""Which plugins are installed, and how one is made: entry points of ``llmatic_orch.plugins``."""
 
 from __future__ import annotations
 
@@ -167,9 +167,10 @@ def _inspect(point: metadata.EntryPoint, namesakes: int) -> Installed:
 
 
 def _import(point: metadata.EntryPoint) -> type[Plugin]:
-    cls = point.load()
-    if not isinstance(cls, type):
-        raise PluginError(f"expected {point.value} to be a class, found {type(cls).__name__}")
+    loaded = point.load()
+    if not isinstance(loaded, type):
+        raise PluginError(f"expected {point.value} to be a class, found {type(loaded).__name__}")
+    cls: Any = loaded
     needed = (
         *("name", "summary", "options", "seed", "prompts", "descriptors"),
         *("prepare", "job", "evaluate", "test_score"),
@@ -187,7 +188,8 @@ def _import(point: metadata.EntryPoint) -> type[Plugin]:
         )
     if not isinstance(cls.summary, str):
         raise PluginError(f"expected summary to be a line of text, found {cls.summary!r}")
-    return cls
+    plugin: type[Plugin] = cls
+    return plugin
 
 
 def _origin(point: metadata.EntryPoint) -> str:

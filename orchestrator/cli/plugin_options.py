@@ -69,10 +69,11 @@ class PluginCommand(click.Command):
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """The command's own parameters and the plugin's."""
-        params = super().get_params(ctx)
-        added = ctx.meta.get(_META, [])
-        # The help option stays last, where a person looks for it.
-        return [*params[:-1], *added, params[-1]] if params else added
+        added: list[click.Parameter] = ctx.meta.get(_META, [])
+        # Behind the command's own, before the help option, which click puts last.
+        own = [*self.params, *added]
+        help_option = self.get_help_option(ctx)
+        return own if help_option is None else [*own, help_option]
 
     def _default_plugin(self, ctx: click.Context) -> str | None:
         for param in self.params:
