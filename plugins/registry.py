@@ -48,6 +48,11 @@ def installed() -> list[Installed]:
     return [_inspect(point, count[point.name]) for point in points]
 
 
+def plugin_names() -> list[str]:
+    """Names of all plugins, usable or not; imports none of them."""
+    return sorted({point.name for point in _entry_points()})
+
+
 def plugin_class(name: str) -> type[Plugin]:
     """The class behind a plugin's name.
 
@@ -57,7 +62,7 @@ def plugin_class(name: str) -> type[Plugin]:
     points = _entry_points()
     matching = [point for point in points if point.name == name]
     if not matching:
-        raise PluginError(_unknown(name, sorted({point.name for point in points})))
+        raise PluginError(_unknown(name, plugin_names()))
     if len(matching) > 1:
         raise PluginError(f"plugin {name!r}: {_duplicated(matching)}")
     try:

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from plugins.contract import Option, Plugin
-from plugins.registry import keyword, plugin_class
+from plugins.registry import keyword, plugin_class, plugin_names
 
 
 def click_options(cls: type[Plugin]) -> list[click.Option]:
@@ -52,8 +52,8 @@ class PluginCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Find ``--plugin`` among the arguments, take its options, then parse as usual."""
-        name = _find_plugin(args) or self._default_plugin(ctx)
-        if name is None:
+        name = self.find_plugin(ctx, args)
+        if name is None or ctx.resilient_parsing:
             return super().parse_args(ctx, args)
         own = {param.name for param in self.params}
         added = click_options(plugin_class(name))
@@ -75,7 +75,18 @@ class PluginCommand(click.Command):
         help_option = self.get_help_option(ctx)
         return own if help_option is None else [*own, help_option]
 
-    def _default_plugin(self, ctx: click.Context) -> str | None:
+    def find_plugin(self, ctx: click.Context, args: list[str]) -> str | None:
+        """The plugin that the arguments name, before they are parsed."""
+        found = None
+        for index, arg in enumerate(args):
+            if arg == "--":
+                break
+            if arg.startswith("--plugin="):
+                found = arg.partition("=")[2]
+            elif arg == "--plugin" and index + 1 < len(args):
+                found = args[index + 1]
+        if found is not None:
+            return found
         for param in self.params:
             if param.name == "plugin" and not param.required:
                 default = param.get_default(ctx)
@@ -83,17 +94,17 @@ class PluginCommand(click.Command):
         return None
 
 
+class PluginArgumentCommand(PluginCommand):
+    """The same, for a command that takes the plugin as an argument: the first one."""
+
+    def find_plugin(self, ctx: click.Context, args: list[str]) -> str | None:
+        """The first argument that is an installed plugin's name, else the first that is no option.
+
+        The first alone will not do: it may be the value of an option.
+        """
+        values = [arg for arg in args if not arg.startswith("-")]
+        known = plugin_names()
+        return next((arg for arg in values if arg in known), values[0] if values else None)
+
+
 _META = "orchestrator.cli.plugin_options"
-
-
-def _find_plugin(args: list[str]) -> str | None:
-    """The value of the last ``--plugin VALUE`` or ``--plugin=VALUE``."""
-    found = None
-    for index, arg in enumerate(args):
-        if arg == "--":
-            break
-        if arg.startswith("--plugin="):
-            found = arg.partition("=")[2]
-        elif arg == "--plugin" and index + 1 < len(args):
-            found = args[index + 1]
-    return found
