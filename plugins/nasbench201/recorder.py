@@ -1,0 +1,517 @@
+"""Runs a candidate's forward pass under ``torch.fx`` and writes down its graph of values.
+
+Every operation is also executed on real tensors, so that shapes are known while tracing (code
+like ``n, c, h, w = x.shape`` works) and operations in place are seen for what they do: a later
+use of a tensor that ``ReLU(inplace=True)`` changed is a use of the changed value.
+"""
+
+from __future__ import annotations
+
+import operator
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from plugins.nasbench201.graph import Graph, NotRepresentable, Value
+from plugins.nasbench201.layers import Seen, see_call, see_module
+
+#: Name under which the candidate's source is compiled; see ``sandbox.guest.task``.
+CANDIDATE_FILE = "<candidate>"
+#: More values than this are no cell, and not worth waiting for.
+MOST_VALUES = 1000
+
+_SHAPE_METHODS = {
+    "size", "dim", "ndimension", "numel", "nelement", "element_size", "is_floating_point",
+    "is_contiguous", "is_complex", "stride", "get_device", "storage_offset", "has_names",
+}  # fmt: skip
+_SHAPE_FUNCTIONS = {torch.numel, torch.is_floating_point, torch.is_complex}
+
+
+class TracingFailed(Exception):
+    """The graph cannot be recorded; carries the verdict."""
+
+    def __init__(self, verdict: NotRepresentable) -> None:
+        super().__init__(verdict.reason)
+        self.verdict = verdict
+
+
+class _Store:
+    """The memory of a tensor, which several names may share."""
+
+    def __init__(self) -> None:
+        self.value = -1
+        self.version = 0
+
+    def change(self, value: int) -> None:
+        """The memory was written in place, and now holds ``value``."""
+        self.value = value
+        self.version += 1
+
+
+class CellProxy(fx.Proxy):
+    """A traced tensor that knows its value in the graph and, as far as it ran, its real tensor."""
+
+    def __init__(self, node: fx.Node, recorder: Recorder, value: int, store: _Store) -> None:
+        super().__init__(node, recorder)
+        self.recorder = recorder
+        self.made = value
+        self.store = store
+        self.seen = store.version
+        self.tensor: Any = None
+        self.stacked: tuple[tuple[Any, ...], int] | None = None
+
+    @property
+    def value(self) -> int:
+        """Index of the value that this tensor holds now."""
+        return self.made if self.seen == self.store.version else self.store.value
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name in ("tensor", "recorder", "made", "store", "seen"):
+            raise AttributeError(name)
+        return self.recorder.attribute(self, name)
+
+    def __iadd__(self, other: Any) -> Any:
+        return self.recorder.create_proxy("call_function", operator.iadd, (self, other), {})
+
+    def __imul__(self, other: Any) -> Any:
+        return self.recorder.create_proxy("call_function", operator.imul, (self, other), {})
+
+    def __isub__(self, other: Any) -> Any:
+        return self.recorder.create_proxy("call_function", operator.isub, (self, other), {})
+
+    def __itruediv__(self, other: Any) -> Any:
+        return self.recorder.create_proxy("call_function", operator.itruediv, (self, other), {})
+
+    def __setitem__(self, key: Any, item: Any) -> None:
+        self.recorder.create_proxy("call_function", operator.setitem, (self, key, item), {})
+
+    def __len__(self) -> int:
+        if isinstance(self.tensor, torch.Tensor) and self.tensor.dim():
+            return len(self.tensor)
+        raise self.recorder.failed("its length is asked for, which depends on its data")
+
+    def __format__(self, spec: str) -> str:
+        return repr(self)
+
+    def __float__(self) -> float:
+        raise self.recorder.failed("it is turned into a Python number")
+
+    def __int__(self) -> int:
+        raise self.recorder.failed("it is turned into a Python number")
+
+    def __index__(self) -> int:
+        raise self.recorder.failed("it is turned into a Python number")
+
+    def __contains__(self, item: Any) -> bool:
+        raise self.recorder.failed("its data is searched with 'in'")
+
+    def __iter__(self) -> Iterator[Any]:
+        scalar = isinstance(self.tensor, torch.Tensor) and not self.tensor.dim()
+        if isinstance(self.tensor, (tuple, list, torch.Tensor)) and not scalar:
+            return iter([operator.getitem(self, i) for i in range(len(self.tensor))])
+        raise self.recorder.failed("it is iterated over")
+
+
+class Recorder(fx.Tracer):
+    """Traces one call of a cell on one input."""
+
+    def __init__(self, cell: nn.Module, channels: int) -> None:
+        super().__init__()
+        self.cell = cell
+        self.channels = channels
+        self.values: list[Value] = []
+        self.failure: NotRepresentable | None = None
+        self._proxies: list[CellProxy] = []
+        self._names = {m: n for n, m in cell.named_modules()}
+        self._parameters = {id(p) for p in cell.parameters()}
+        self._modules_by_target: dict[str, nn.Module] = {}
+        self._tensors: list[torch.Tensor] = []
+
+    def record(self, image: torch.Tensor) -> tuple[Graph, Any]:
+        """The graph of ``cell(image)``, and what the call returned on real tensors.
+
+        Raises:
+            TracingFailed: the forward pass depends on data, or does what cannot be traced.
+        """
+        probe = _Probe(self.cell)
+        self._image = image
+        try:
+            self.trace(probe)
+        except Exception as error:
+            if self.failure is None:
+                # A forward pass that fails by itself fails here too; the caller knows which.
+                raise TracingFailed(
+                    NotRepresentable(
+                        "untraceable",
+                        f"forward cannot be traced{self._line()}: {type(error).__name__}: "
+                        f"{_one_line(error)}; write it with plain layers and sums",
+                        certain=False,
+                    )
+                ) from error
+        if self.failure is not None:
+            raise TracingFailed(self.failure)
+        returned = probe.returned
+        if isinstance(returned, CellProxy):
+            return Graph(tuple(self.values), returned.value), returned.tensor
+        if isinstance(returned, torch.Tensor):
+            return Graph((*self.values, self._constant(returned)), len(self.values)), returned
+        raise TracingFailed(
+            NotRepresentable(
+                "output",
+                f"expected forward to return one tensor; found {type(returned).__name__}",
+                certain=False,
+            )
+        )
+
+    # --- what fx asks ---------------------------------------------------------------------
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Torch's own layers are operations; everything else is looked into."""
+        if type(m) is nn.Sequential or isinstance(m, _Probe):
+            return not len(m) if isinstance(m, nn.Sequential) else False
+        return type(m).__module__.split(".")[0] == "torch"
+
+    def path_of_module(self, mod: nn.Module) -> str:
+        """A path also for modules that are not registered (made in forward, or in a list)."""
+        path = self._names.get(mod) or f"{type(mod).__name__}_{id(mod)}"
+        self._modules_by_target[path] = mod
+        return path
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        """Parameters stay real tensors: what a candidate computes with them is just computed."""
+        return attr_val
+
+    def create_arg(self, a: Any) -> Any:
+        """Real tensors, and anything else that fx would not keep, become opaque arguments."""
+        if isinstance(a, torch.Tensor):
+            return f"<tensor {tuple(a.shape)}>"
+        try:
+            return super().create_arg(a)
+        except (NotImplementedError, NameError, TypeError, AttributeError):
+            return f"<{type(a).__name__}>"
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: dict[str, Any]
+    ) -> Any:
+        """A module of the candidate that hands its input on is an explicit identity layer."""
+        result = super().call_module(m, forward, args, kwargs)
+        given = [*args, *kwargs.values()]
+        if (
+            isinstance(result, CellProxy)
+            and not isinstance(m, _Probe)
+            and m is not self.cell
+            and len(given) == 1
+            and given[0] is result
+            and not self.is_leaf_module(m, "")
+            and result.seen == result.store.version
+        ):
+            return self._proxy(result.node, Value("skip", (result.value,), self._called(m)), result)
+        return result
+
+    def to_bool(self, obj: fx.Proxy) -> bool:
+        """Refuses control flow on data."""
+        raise self.failed("a branch or loop depends on its data")
+
+    def create_proxy(
+        self,
+        kind: str,
+        target: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        name: str | None = None,
+        type_expr: Any = None,
+        proxy_factory_fn: Any = None,
+    ) -> Any:
+        """Runs one operation, and records what it is."""
+        if len(self.values) >= MOST_VALUES:
+            self.failure = NotRepresentable(
+                "too_many_nodes",
+                f"expected a cell of at most 6 operations; found more than {MOST_VALUES} steps",
+            )
+            raise fx.proxy.TraceError(self.failure.reason)
+        if kind == "placeholder":
+            proxy = self._proxy(
+                self.create_node(kind, target, (), {}), Value("input", name="the input"), None
+            )
+            proxy.tensor = self._image
+            return proxy
+        if kind == "call_method" and target in _SHAPE_METHODS:
+            return getattr(self._known(args[0]), target)(*args[1:], **kwargs)
+        if kind == "call_function" and target in _SHAPE_FUNCTIONS:
+            return target(self._known(args[0]))
+        node = self.create_node(kind, target, self.create_arg(args), self.create_arg(kwargs), name)
+        versions = [_version(p.tensor) for p in self._proxies]
+        module = self._modules_by_target.get(target) if kind == "call_module" else None
+        result = self._run(kind, target, module, args, kwargs)
+        if module is not None:
+            called = self._called(module)
+            seen = see_module(module, called, self.channels, args, kwargs)
+        else:
+            called = f"{getattr(target, '__name__', target)}{self._line()}"
+            if target is operator.getitem:
+                seen = Seen("other", problem=_indexed(called))
+            elif target is getattr:
+                seen = see_call(args[1], called, self.channels, args[:1], {}, result)
+            else:
+                seen = see_call(target, called, self.channels, args, kwargs, result)
+        value = self._value(seen, called, args, kwargs)
+        proxy = self._register(node, value, result, seen)
+        self._note_changes(versions, proxy)
+        return proxy
+
+    # --- one operation --------------------------------------------------------------------
+
+    def attribute(self, proxy: CellProxy, name: str) -> Any:
+        """An attribute of a traced tensor: metadata is real, methods and tensors are traced."""
+        known = proxy.tensor if proxy.tensor is not None else self._image
+        found = getattr(known, name)
+        if callable(found) and not isinstance(found, torch.Tensor):
+            return lambda *args, **kwargs: self.create_proxy(
+                "call_method", name, (proxy, *args), kwargs
+            )
+        if isinstance(found, torch.Tensor):
+            return self.create_proxy("call_function", getattr, (proxy, name), {})
+        if proxy.tensor is None:
+            raise self.failed(f"its {name} is asked for, and the operation before it fails")
+        return found
+
+    def failed(self, what: str) -> Exception:
+        """The error to raise for what forward does with a tensor, which refuses it for good."""
+        verdict = NotRepresentable(
+            "control_flow",
+            f"expected a forward pass that does the same for every input; at a tensor"
+            f"{self._line()}, {what}: remove the control flow on data",
+        )
+        self.failure = self.failure or verdict
+        return fx.proxy.TraceError(verdict.reason)
+
+    def _known(self, proxy: Any) -> Any:
+        if isinstance(proxy, CellProxy) and proxy.tensor is not None:
+            return proxy.tensor
+        raise self.failed("its shape is asked for, and the operation before it fails")
+
+    def _run(self, kind: str, target: Any, module: nn.Module | None, args: Any, kwargs: Any) -> Any:
+        """The operation on real tensors; None where it fails."""
+        try:
+            real_args = _real(args)
+            real_kwargs = _real(kwargs)
+            with torch.no_grad():
+                if module is not None:
+                    return module.forward(*real_args, **real_kwargs)
+                if kind == "call_method":
+                    return getattr(real_args[0], target)(*real_args[1:], **real_kwargs)
+                return target(*real_args, **real_kwargs)
+        except Exception:
+            return None
+
+    def _value(self, seen: Seen, called: str, args: Any, kwargs: Any) -> Value:
+        if seen.op == "sum":
+            return self._sum(seen, called)
+        if seen.op in ("other", "stack"):
+            inputs = tuple(p.value for p in _proxies((args, kwargs)))
+            problem = seen.problem
+            if seen.op == "stack":
+                problem = NotRepresentable(
+                    "concatenation",
+                    f"{called}: expected a sum of branches; found them stacked: add them up",
+                )
+            return Value("other", inputs, called, problem=problem)
+        (operand,) = seen.operands
+        if not isinstance(operand, CellProxy):
+            inputs = tuple(p.value for p in _proxies((args, kwargs)))
+            problem = NotRepresentable(
+                "operand", f"{called}: expected it to work on a value of the cell", certain=False
+            )
+            return Value("other", inputs, called, problem=problem)
+        note = seen.note
+        weight: object = None
+        if seen.weight is not None:
+            weight = (seen.weight.untyped_storage().data_ptr(), seen.weight.storage_offset())
+            if seen.op == "conv" and id(seen.weight) not in self._parameters:
+                note = f"{called}: its weight is not registered with the cell, so would not be "
+                note += "trained; normalised to a trained one"
+        elif seen.owner is not None:
+            weight = id(seen.owner)
+        if seen.op in ("conv", "norm") and not torch.is_grad_enabled():
+            note = f"{called}: under no_grad, so would not be trained; normalised to a trained one"
+        return Value(seen.op, (operand.value,), called, seen.kernel, weight, note)
+
+    def _sum(self, seen: Seen, called: str) -> Value:
+        inputs = []
+        problem = None
+        for operand in seen.operands:
+            if isinstance(operand, CellProxy):
+                inputs.append(operand.value)
+            elif not _is_nothing(operand):
+                problem = NotRepresentable(
+                    "constant",
+                    f"{called}: expected a sum of values of the cell; found a constant "
+                    f"({type(operand).__name__}) in it: leave it out",
+                )
+        shapes = {
+            tuple(o.tensor.shape)
+            for o in seen.operands
+            if isinstance(o, CellProxy) and isinstance(o.tensor, torch.Tensor)
+        }
+        if len(shapes) > 1 and problem is None:
+            problem = NotRepresentable(
+                "shapes",
+                f"{called}: expected summands of one shape; found {sorted(shapes)}",
+                certain=False,
+            )
+        if problem is not None:
+            return Value("other", tuple(inputs), called, problem=problem)
+        return Value("sum", tuple(inputs), called)
+
+    def _register(self, node: fx.Node, value: Value, result: Any, seen: Seen) -> CellProxy:
+        """A proxy for a result, sharing the memory of the operand that it is a name for."""
+        shared = None
+        if isinstance(result, torch.Tensor):
+            address = _address(result)
+            for proxy in reversed(self._proxies):
+                if isinstance(proxy.tensor, torch.Tensor) and _address(proxy.tensor) == address:
+                    shared = proxy
+                    break
+        if value.op == "alias":
+            index = value.inputs[0]
+            if value.note:
+                self.values.append(Value("skip", value.inputs, value.name, note=value.note))
+                index = len(self.values) - 1
+            made = CellProxy(node, self, index, shared.store if shared is not None else _Store())
+            self._proxies.append(made)
+        else:
+            made = self._proxy(node, value, shared)
+        made.tensor = result
+        if seen.op == "stack":
+            made.stacked = (seen.operands, seen.dim)
+        return made
+
+    def _proxy(self, node: fx.Node, value: Value, shared: CellProxy | None) -> CellProxy:
+        self.values.append(value)
+        made = CellProxy(
+            node, self, len(self.values) - 1, shared.store if shared is not None else _Store()
+        )
+        made.tensor = shared.tensor if shared is not None else None
+        self._proxies.append(made)
+        return made
+
+    def _note_changes(self, versions: list[int], made: CellProxy) -> None:
+        """Finds the tensors that the operation changed in place."""
+        changed = [
+            p
+            for p, before in zip(self._proxies, versions, strict=False)
+            if _version(p.tensor) != before
+        ]
+        stores = {id(p.store): p for p in changed}
+        for proxy in stores.values():
+            if proxy.store is made.store or _address(proxy.tensor) == _address(made.tensor):
+                proxy.store.change(made.made)
+            else:
+                self.values.append(
+                    Value(
+                        "other",
+                        (proxy.value,),
+                        "a tensor changed in place",
+                        problem=NotRepresentable(
+                            "in_place",
+                            f"expected whole tensors; one is changed in part, in place"
+                            f"{self._line()}: compute a new tensor",
+                        ),
+                    )
+                )
+                proxy.store.change(len(self.values) - 1)
+        made.seen = made.store.version
+
+    def _constant(self, tensor: torch.Tensor) -> Value:
+        if _is_nothing(tensor):
+            return Value("zero", name="a constant 0")
+        return Value(
+            "other",
+            name="a constant",
+            problem=NotRepresentable(
+                "constant",
+                "expected an output that is computed from the input; found a constant tensor",
+            ),
+        )
+
+    # --- names ----------------------------------------------------------------------------
+
+    def _called(self, module: nn.Module) -> str:
+        path = self._names.get(module)
+        shown = f" '{path}'" if path else ""
+        return f"{type(module).__name__}{shown}{self._line()}"
+
+    def _line(self) -> str:
+        """Where in the source we are: ``" (line 12)"``, or empty."""
+        frame = sys._getframe(1)
+        while frame is not None:
+            if frame.f_code.co_filename == CANDIDATE_FILE:
+                return f" (line {frame.f_lineno})"
+            frame = frame.f_back  # type: ignore[assignment]
+        return ""
+
+
+class _Probe(nn.Module):
+    """Calls the cell with one input, so that defaults of its forward stay what they are."""
+
+    def __init__(self, cell: nn.Module) -> None:
+        super().__init__()
+        self.cell = cell
+        self.returned: Any = None
+
+    def forward(self, x: Any) -> Any:
+        self.returned = self.cell(x)
+        return x
+
+
+def _real(value: Any) -> Any:
+    """An argument with real tensors for proxies. Raises ValueError where one is not known."""
+    if isinstance(value, CellProxy):
+        if value.tensor is None:
+            raise ValueError("an operation before this one failed")
+        return value.tensor
+    if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
+        return type(value)(_real(v) for v in value) if type(value) in (list, tuple) else value
+    if type(value) is dict:
+        return {k: _real(v) for k, v in value.items()}
+    if isinstance(value, slice):
+        return slice(_real(value.start), _real(value.stop), _real(value.step))
+    return value
+
+
+def _proxies(value: Any) -> list[CellProxy]:
+    if isinstance(value, CellProxy):
+        return [value]
+    if isinstance(value, (list, tuple)):
+        return [p for v in value for p in _proxies(v)]
+    if isinstance(value, Mapping):
+        return [p for v in value.values() for p in _proxies(v)]
+    return []
+
+
+def _version(tensor: Any) -> int:
+    return tensor._version if isinstance(tensor, torch.Tensor) else -1
+
+
+def _address(tensor: Any) -> int:
+    return tensor.untyped_storage().data_ptr() if isinstance(tensor, torch.Tensor) else -1
+
+
+def _is_nothing(operand: Any) -> bool:
+    """Whether adding this constant changes nothing."""
+    if isinstance(operand, torch.Tensor):
+        return not operand.requires_grad and not bool(operand.any())
+    return isinstance(operand, (int, float)) and operand == 0
+
+
+def _indexed(called: str) -> NotRepresentable:
+    return NotRepresentable(
+        "indexing", f"{called}: expected whole tensors; found a part of one, by index", False
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
