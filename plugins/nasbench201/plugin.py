@@ -19,15 +19,20 @@ from plugins.nasbench201 import network
 from plugins.nasbench201.cells import Cell, format_cell, is_cell, parse_cell
 from plugins.nasbench201.prompts import PROMPTS, SEED
 from plugins.nasbench201.table import Table, open_table
+from plugins.reports import integer, number
 from sandbox.job import GuestCode, Job
 
 #: The guest's task, and the modules of ours that it runs on.
 TASK = "plugins.nasbench201.tracing:run"
 GUEST_MODULES = tuple(
-    f"plugins.nasbench201.{name}" for name in ("graph", "equivalence", "mapping", "tracing")
+    f"plugins.nasbench201.{name}"
+    for name in (
+        *("graph", "equivalence", "dressing", "mapping"),
+        *("layers", "functions", "proxy", "recorder", "tracing"),
+    )
 )
 
-#: The most that a report's notes may hold; the mapping writes a few short ones.
+#: What is kept of a report's notes, which hold names that the candidate chose.
 MAX_NOTES = 64
 MAX_NOTE_LENGTH = 500
 
@@ -118,7 +123,7 @@ class NasBench201:
         """Look the reported cell up.
 
         Raises:
-            ReportError: the report is not ``{"cell": [six indices], "normalised": [notes]}``.
+            ReportError: the report is not what :mod:`plugins.nasbench201.tracing` returns.
             PluginError: the table lacks this cell.
         """
         cell, notes = _read_report(report)
@@ -152,22 +157,22 @@ class NasBench201:
 
 def _read_report(report: Mapping[str, Any]) -> tuple[Cell, list[str]]:
     """The cell and the notes of a report that may have been forged."""
-    if not isinstance(report, Mapping) or set(report) != {"cell", "normalised"}:
-        raise ReportError("expected a report of exactly 'cell' and 'normalised'")
+    expected = {"cell", "normalised", "parameters", "mapping_seconds"}
+    if not isinstance(report, Mapping) or set(report) != expected:
+        raise ReportError(f"expected a report of exactly {', '.join(sorted(expected))}")
     raw, notes = report["cell"], report["normalised"]
     cell = tuple(raw) if type(raw) is list else None
     if not is_cell(cell):
         raise ReportError("expected 'cell' to be a list of six integers 0..4")
-    if (
-        type(notes) is not list
-        or len(notes) > MAX_NOTES
-        or not all(
-            type(note) is str and len(note) <= MAX_NOTE_LENGTH and note.isprintable()
-            for note in notes
-        )
-    ):
-        raise ReportError(
-            f"expected 'normalised' to be a list of at most {MAX_NOTES} printable notes of at most "
-            f"{MAX_NOTE_LENGTH} characters"
-        )
-    return cell, list(notes)
+    if type(notes) is not list or not all(type(note) is str for note in notes):
+        raise ReportError("expected 'normalised' to be a list of lines of text")
+    # Of the cell as written, for C = 16; the network's own parameters follow from the cell.
+    integer(report, "parameters", 0, 2**63)
+    number(report, "mapping_seconds", 0, 1e9)
+    return cell, [_printable(note) for note in notes[:MAX_NOTES]]
+
+
+def _printable(note: str) -> str:
+    """A note without control characters, cut to a bounded length."""
+    cut = note[:MAX_NOTE_LENGTH]
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in cut)

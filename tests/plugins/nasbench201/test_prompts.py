@@ -1,0 +1,86 @@
+"""What the LLM reads is the paper's wording, around code that runs."""
+
+import ast
+import re
+
+import pytest
+
+from plugins.nasbench201.prompts import CROSSOVER, HEADER, MUTATIONS, PROMPTS, SEED
+
+torch = pytest.importorskip("torch")
+
+
+def paper_prompts(text):
+    return [" ".join(found.split()) for found in re.findall(r'"""(.*?)"""', text, re.S)]
+
+
+def test_the_nine_prompts_are_the_papers_in_its_words_and_order(shared):
+    text = (shared / "reference" / "llmatic-paper.txt").read_text()
+    appendix = text[text.index("Prompts used by LLMatic for NAS-bench-201:") :]
+    assert [prompt.text for prompt in MUTATIONS] == paper_prompts(appendix)[:9]
+    assert len(MUTATIONS) == 9
+
+
+def test_the_crossover_prompt_is_the_papers(shared):
+    text = (shared / "reference" / "llmatic-paper.txt").read_text()
+    example = text[text.index("A crossover prompt example:") :]
+    assert CROSSOVER.text == paper_prompts(example)[0]
+
+
+@pytest.mark.parametrize("prompt", MUTATIONS, ids=lambda prompt: prompt.text[:40])
+def test_each_edit_says_what_its_words_say(prompt):
+    words, edit = prompt.text.lower(), prompt.edit
+    assert edit.delete == ("delete" in words)
+    if "add" not in words:
+        assert edit.add is None
+    elif "3x3 convolutional" in words:
+        assert edit.add == "ReLUConvBN(C, 3)"
+    elif "1x1 convolutional" in words:
+        assert edit.add == "ReLUConvBN(C, 1)"
+    elif "pooling" in words:
+        assert edit.add == "AvgPool3x3()"
+    else:
+        assert "skip" in words
+        assert edit.add == ""
+    assert not edit.combine
+    assert CROSSOVER.edit.combine
+
+
+def run(source):
+    namespace = {}
+    exec(compile(source, "<source>", "exec"), namespace)
+    return namespace
+
+
+@pytest.mark.parametrize("edit", {p.edit.add for p in MUTATIONS} - {None, ""})
+def test_each_layer_that_an_edit_adds_is_built_from_the_header_and_keeps_the_shape(edit):
+    layer = eval(edit, run(HEADER) | {"C": 4})
+    assert layer(torch.zeros(2, 4, 5, 7)).shape == (2, 4, 5, 7)
+
+
+def test_the_seed_is_relu_convolution_1x1_and_batch_normalisation_and_nothing_else():
+    assert SEED.startswith(HEADER)
+    net = run(SEED)["Net"](4)
+    kinds = [type(module).__name__ for module in net.modules() if not list(module.children())]
+    assert kinds == ["ReLU", "Conv2d", "BatchNorm2d"]
+    image = torch.randn(2, 4, 5, 5)
+    relu, conv, norm = net.edge_0_3.relu, net.edge_0_3.conv, net.edge_0_3.bn
+    assert conv.kernel_size == (1, 1)
+    torch.testing.assert_close(net(image), norm(conv(relu(image))))
+
+
+def test_the_worked_examples_run_and_differ_by_one_edge_each():
+    tree = ast.parse(PROMPTS.preamble)
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    between = [node for node in tree.body if isinstance(node, ast.Expr)]
+    assert [node.name for node in classes] == ["Net"] * 3
+    # Two worked examples: a class, the prompt, the class that answers it.
+    assert [node.value.value for node in between] == [MUTATIONS[0].text, MUTATIONS[4].text]
+    for node in classes:
+        net = run(f"{HEADER}\n\n{ast.unparse(node)}")["Net"](4)
+        assert net(torch.zeros(1, 4, 6, 6)).shape == (1, 4, 6, 6)
+
+
+def test_a_candidates_source_is_header_opening_and_body():
+    body = "    def __init__(self, C):\n        super().__init__()\n"
+    assert "Net" in run(f"{PROMPTS.header}\n\n{PROMPTS.opening}{body}")
