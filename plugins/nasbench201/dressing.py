@@ -51,8 +51,10 @@ class Dressing:
         else:
             self._links[source].append(_Link(trail, conv, name))
 
-    def settle(self, source: int | None, trail: Trail, where: str) -> None:
+    def settle(self, source: int | None, trail: Trail, last: str, where: str) -> None:
         """The value goes into a sum, a pooling or the output, so its trail ends here.
+
+        ``last`` names the last of the trail, for the reason.
 
         Raises:
             NotRepresentable: there is a trail, and no convolution that it can belong to.
@@ -63,7 +65,8 @@ class Dressing:
             raise NotRepresentable(
                 "no_convolution",
                 f"expected every ReLU and BatchNorm2d next to a convolution of its own; found "
-                f"{_words(trail)} without one before {where}: remove it, or put a Conv2d with it",
+                f"{_words(trail)} alone ({last}) in what goes into {where}: remove it, or put a "
+                "Conv2d with it",
             )
 
     def solve(self) -> list[str]:

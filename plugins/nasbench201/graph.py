@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 #: The operations of a :class:`Value`, and what each needs beside its inputs.
 #: ``input`` none; ``conv`` kernel and weight; ``norm`` weight; ``relu``, ``pool``, ``skip``
-#: (an explicit identity layer), ``zero`` one input; ``sum`` any number; ``other`` a problem.
-VALUE_OPS = ("input", "relu", "conv", "norm", "pool", "skip", "zero", "sum", "other")
+#: (an explicit identity layer), ``alias`` (the same value under another name), ``zero`` one input;
+#: ``sum`` any number; ``other`` a problem.
+VALUE_OPS = ("input", "relu", "conv", "norm", "pool", "skip", "alias", "zero", "sum", "other")
 
 
 class NotRepresentable(Exception):

@@ -38,7 +38,17 @@ from plugins.nasbench201.graph import Graph, NotRepresentable, Value
 #: The modules that the guest needs for ``plugins.nasbench201.tracing:run``.
 GUEST_MODULES = tuple(
     f"plugins.nasbench201.{name}"
-    for name in ("graph", "equivalence", "dressing", "mapping", "layers", "recorder", "tracing")
+    for name in (
+        "graph",
+        "equivalence",
+        "dressing",
+        "mapping",
+        "layers",
+        "functions",
+        "proxy",
+        "recorder",
+        "tracing",
+    )
 )
 
 
@@ -113,10 +123,12 @@ def _reduce(graph: Graph, live: list[int]) -> tuple[TermTable, Terms, Dressing]:
     dressing = Dressing()
     terms: dict[int, Terms] = {}
     trails: dict[int, Trail] = {}
+    last: dict[int, str] = {}
 
     def settle(index: int, where: str) -> Terms:
         """The terms of a value that goes into anything but a convolution."""
-        dressing.settle(_lone_convolution(table, terms[index]), trails[index], where)
+        source = _lone_convolution(table, terms[index])
+        dressing.settle(source, trails[index], last.get(index, ""), where)
         return terms[index]
 
     for index in live:
@@ -126,11 +138,13 @@ def _reduce(graph: Graph, live: list[int]) -> tuple[TermTable, Terms, Dressing]:
             terms[index] = (0,)
         elif value.op == "zero":
             terms[index] = ()
-        elif value.op in ("skip", "relu", "norm"):
+        elif value.op in ("skip", "alias", "relu", "norm"):
             (source,) = value.inputs
             terms[index] = terms[source]
             trails[index] = trails[source]
-            if value.op != "skip":
+            last[index] = last.get(source, "")
+            if value.op in ("relu", "norm"):
+                last[index] = value.name
                 nothing = value.op == "relu" and not terms[source] and not trails[source]
                 if not nothing:
                     trails[index] = dressing.extend(trails[source], value, index)
@@ -149,6 +163,7 @@ def _reduce(graph: Graph, live: list[int]) -> tuple[TermTable, Terms, Dressing]:
             operands = [i for i in value.inputs if terms[i] or trails[i]]
             if len(operands) == 1:
                 terms[index], trails[index] = terms[operands[0]], trails[operands[0]]
+                last[index] = last.get(operands[0], "")
             else:
                 summed = [term for i in operands for term in settle(i, value.name)]
                 _refuse_wide(summed, value)
@@ -219,7 +234,7 @@ def _literal(graph: Graph, live: list[int], every_node: bool) -> Cell | None:
     for index in shown:
         value = values[index]
         sources = tuple(alias[i] for i in value.inputs if i in alias)
-        if value.op in ("relu", "norm") or (value.op == "sum" and len(sources) == 1):
+        if value.op in ("alias", "relu", "norm") or (value.op == "sum" and len(sources) == 1):
             alias[index] = sources[0]
             continue
         alias[index] = index

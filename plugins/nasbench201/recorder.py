@@ -8,15 +8,25 @@ use of a tensor that ``ReLU(inplace=True)`` changed is a use of the changed valu
 from __future__ import annotations
 
 import operator
+import random
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import fx, nn
 
+from plugins.nasbench201.functions import see_call
 from plugins.nasbench201.graph import Graph, NotRepresentable, Value
-from plugins.nasbench201.layers import Seen, see_call, see_module
+from plugins.nasbench201.layers import Seen, see_module
+from plugins.nasbench201.proxy import (
+    CellProxy,
+    Store,
+    address_of,
+    proxies_in,
+    real,
+    version_of,
+)
 
 #: Name under which the candidate's source is compiled; see ``sandbox.guest.task``.
 CANDIDATE_FILE = "<candidate>"
@@ -38,83 +48,6 @@ class TracingFailed(Exception):
         self.verdict = verdict
 
 
-class _Store:
-    """The memory of a tensor, which several names may share."""
-
-    def __init__(self) -> None:
-        self.value = -1
-        self.version = 0
-
-    def change(self, value: int) -> None:
-        """The memory was written in place, and now holds ``value``."""
-        self.value = value
-        self.version += 1
-
-
-class CellProxy(fx.Proxy):
-    """A traced tensor that knows its value in the graph and, as far as it ran, its real tensor."""
-
-    def __init__(self, node: fx.Node, recorder: Recorder, value: int, store: _Store) -> None:
-        super().__init__(node, recorder)
-        self.recorder = recorder
-        self.made = value
-        self.store = store
-        self.seen = store.version
-        self.tensor: Any = None
-        self.stacked: tuple[tuple[Any, ...], int] | None = None
-
-    @property
-    def value(self) -> int:
-        """Index of the value that this tensor holds now."""
-        return self.made if self.seen == self.store.version else self.store.value
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name in ("tensor", "recorder", "made", "store", "seen"):
-            raise AttributeError(name)
-        return self.recorder.attribute(self, name)
-
-    def __iadd__(self, other: Any) -> Any:
-        return self.recorder.create_proxy("call_function", operator.iadd, (self, other), {})
-
-    def __imul__(self, other: Any) -> Any:
-        return self.recorder.create_proxy("call_function", operator.imul, (self, other), {})
-
-    def __isub__(self, other: Any) -> Any:
-        return self.recorder.create_proxy("call_function", operator.isub, (self, other), {})
-
-    def __itruediv__(self, other: Any) -> Any:
-        return self.recorder.create_proxy("call_function", operator.itruediv, (self, other), {})
-
-    def __setitem__(self, key: Any, item: Any) -> None:
-        self.recorder.create_proxy("call_function", operator.setitem, (self, key, item), {})
-
-    def __len__(self) -> int:
-        if isinstance(self.tensor, torch.Tensor) and self.tensor.dim():
-            return len(self.tensor)
-        raise self.recorder.failed("its length is asked for, which depends on its data")
-
-    def __format__(self, spec: str) -> str:
-        return repr(self)
-
-    def __float__(self) -> float:
-        raise self.recorder.failed("it is turned into a Python number")
-
-    def __int__(self) -> int:
-        raise self.recorder.failed("it is turned into a Python number")
-
-    def __index__(self) -> int:
-        raise self.recorder.failed("it is turned into a Python number")
-
-    def __contains__(self, item: Any) -> bool:
-        raise self.recorder.failed("its data is searched with 'in'")
-
-    def __iter__(self) -> Iterator[Any]:
-        scalar = isinstance(self.tensor, torch.Tensor) and not self.tensor.dim()
-        if isinstance(self.tensor, (tuple, list, torch.Tensor)) and not scalar:
-            return iter([operator.getitem(self, i) for i in range(len(self.tensor))])
-        raise self.recorder.failed("it is iterated over")
-
-
 class Recorder(fx.Tracer):
     """Traces one call of a cell on one input."""
 
@@ -125,8 +58,9 @@ class Recorder(fx.Tracer):
         self.values: list[Value] = []
         self.failure: NotRepresentable | None = None
         self._proxies: list[CellProxy] = []
-        self._names = {m: n for n, m in cell.named_modules()}
-        self._parameters = {id(p) for p in cell.parameters()}
+        # Through nn.Module, since a candidate may have an attribute named "parameters".
+        self._names = {m: n for n, m in nn.Module.named_modules(cell)}
+        self._parameters = {id(p) for p in nn.Module.parameters(cell)}
         self._modules_by_target: dict[str, nn.Module] = {}
         self._tensors: list[torch.Tensor] = []
 
@@ -138,6 +72,7 @@ class Recorder(fx.Tracer):
         """
         probe = _Probe(self.cell)
         self._image = image
+        drawn = _random_state()
         try:
             self.trace(probe)
         except Exception as error:
@@ -151,6 +86,12 @@ class Recorder(fx.Tracer):
                         certain=False,
                     )
                 ) from error
+        if self.failure is None and _random_state() != drawn:
+            self.failure = NotRepresentable(
+                "random",
+                "expected a forward pass that does the same each time; it draws random numbers: "
+                "make layers in __init__, and use nothing random in forward",
+            )
         if self.failure is not None:
             raise TracingFailed(self.failure)
         returned = probe.returned
@@ -226,7 +167,7 @@ class Recorder(fx.Tracer):
         proxy_factory_fn: Any = None,
     ) -> Any:
         """Runs one operation, and records what it is."""
-        if len(self.values) >= MOST_VALUES:
+        if len(self._proxies) >= MOST_VALUES:
             self.failure = NotRepresentable(
                 "too_many_nodes",
                 f"expected a cell of at most 6 operations; found more than {MOST_VALUES} steps",
@@ -243,7 +184,7 @@ class Recorder(fx.Tracer):
         if kind == "call_function" and target in _SHAPE_FUNCTIONS:
             return target(self._known(args[0]))
         node = self.create_node(kind, target, self.create_arg(args), self.create_arg(kwargs), name)
-        versions = [_version(p.tensor) for p in self._proxies]
+        versions = [version_of(p.tensor) for p in self._proxies]
         module = self._modules_by_target.get(target) if kind == "call_module" else None
         result = self._run(kind, target, module, args, kwargs)
         if module is not None:
@@ -295,9 +236,11 @@ class Recorder(fx.Tracer):
 
     def _run(self, kind: str, target: Any, module: nn.Module | None, args: Any, kwargs: Any) -> Any:
         """The operation on real tensors; None where it fails."""
+        # What an operation draws at random is its own affair: it matters if its value does.
+        state = torch.random.default_generator.get_state()
         try:
-            real_args = _real(args)
-            real_kwargs = _real(kwargs)
+            real_args = real(args)
+            real_kwargs = real(kwargs)
             with torch.no_grad():
                 if module is not None:
                     return module.forward(*real_args, **real_kwargs)
@@ -306,12 +249,14 @@ class Recorder(fx.Tracer):
                 return target(*real_args, **real_kwargs)
         except Exception:
             return None
+        finally:
+            torch.random.default_generator.set_state(state)
 
     def _value(self, seen: Seen, called: str, args: Any, kwargs: Any) -> Value:
         if seen.op == "sum":
             return self._sum(seen, called)
         if seen.op in ("other", "stack"):
-            inputs = tuple(p.value for p in _proxies((args, kwargs)))
+            inputs = tuple(p.value for p in proxies_in((args, kwargs)))
             problem = seen.problem
             if seen.op == "stack":
                 problem = NotRepresentable(
@@ -321,7 +266,7 @@ class Recorder(fx.Tracer):
             return Value("other", inputs, called, problem=problem)
         (operand,) = seen.operands
         if not isinstance(operand, CellProxy):
-            inputs = tuple(p.value for p in _proxies((args, kwargs)))
+            inputs = tuple(p.value for p in proxies_in((args, kwargs)))
             problem = NotRepresentable(
                 "operand", f"{called}: expected it to work on a value of the cell", certain=False
             )
@@ -370,17 +315,14 @@ class Recorder(fx.Tracer):
         """A proxy for a result, sharing the memory of the operand that it is a name for."""
         shared = None
         if isinstance(result, torch.Tensor):
-            address = _address(result)
+            address = address_of(result)
             for proxy in reversed(self._proxies):
-                if isinstance(proxy.tensor, torch.Tensor) and _address(proxy.tensor) == address:
+                if isinstance(proxy.tensor, torch.Tensor) and address_of(proxy.tensor) == address:
                     shared = proxy
                     break
-        if value.op == "alias":
-            index = value.inputs[0]
-            if value.note:
-                self.values.append(Value("skip", value.inputs, value.name, note=value.note))
-                index = len(self.values) - 1
-            made = CellProxy(node, self, index, shared.store if shared is not None else _Store())
+        if value.op == "alias" and not value.note:
+            store = shared.store if shared is not None else Store()
+            made = CellProxy(node, self, value.inputs[0], store)
             self._proxies.append(made)
         else:
             made = self._proxy(node, value, shared)
@@ -392,7 +334,7 @@ class Recorder(fx.Tracer):
     def _proxy(self, node: fx.Node, value: Value, shared: CellProxy | None) -> CellProxy:
         self.values.append(value)
         made = CellProxy(
-            node, self, len(self.values) - 1, shared.store if shared is not None else _Store()
+            node, self, len(self.values) - 1, shared.store if shared is not None else Store()
         )
         made.tensor = shared.tensor if shared is not None else None
         self._proxies.append(made)
@@ -403,11 +345,11 @@ class Recorder(fx.Tracer):
         changed = [
             p
             for p, before in zip(self._proxies, versions, strict=False)
-            if _version(p.tensor) != before
+            if version_of(p.tensor) != before
         ]
         stores = {id(p.store): p for p in changed}
         for proxy in stores.values():
-            if proxy.store is made.store or _address(proxy.tensor) == _address(made.tensor):
+            if proxy.store is made.store or address_of(proxy.tensor) == address_of(made.tensor):
                 proxy.store.change(made.made)
             else:
                 self.values.append(
@@ -442,7 +384,8 @@ class Recorder(fx.Tracer):
     def _called(self, module: nn.Module) -> str:
         path = self._names.get(module)
         shown = f" '{path}'" if path else ""
-        return f"{type(module).__name__}{shown}{self._line()}"
+        in_place = "(inplace=True)" if getattr(module, "inplace", False) is True else ""
+        return f"{type(module).__name__}{in_place}{shown}{self._line()}"
 
     def _line(self) -> str:
         """Where in the source we are: ``" (line 12)"``, or empty."""
@@ -467,39 +410,6 @@ class _Probe(nn.Module):
         return x
 
 
-def _real(value: Any) -> Any:
-    """An argument with real tensors for proxies. Raises ValueError where one is not known."""
-    if isinstance(value, CellProxy):
-        if value.tensor is None:
-            raise ValueError("an operation before this one failed")
-        return value.tensor
-    if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
-        return type(value)(_real(v) for v in value) if type(value) in (list, tuple) else value
-    if type(value) is dict:
-        return {k: _real(v) for k, v in value.items()}
-    if isinstance(value, slice):
-        return slice(_real(value.start), _real(value.stop), _real(value.step))
-    return value
-
-
-def _proxies(value: Any) -> list[CellProxy]:
-    if isinstance(value, CellProxy):
-        return [value]
-    if isinstance(value, (list, tuple)):
-        return [p for v in value for p in _proxies(v)]
-    if isinstance(value, Mapping):
-        return [p for v in value.values() for p in _proxies(v)]
-    return []
-
-
-def _version(tensor: Any) -> int:
-    return tensor._version if isinstance(tensor, torch.Tensor) else -1
-
-
-def _address(tensor: Any) -> int:
-    return tensor.untyped_storage().data_ptr() if isinstance(tensor, torch.Tensor) else -1
-
-
 def _is_nothing(operand: Any) -> bool:
     """Whether adding this constant changes nothing."""
     if isinstance(operand, torch.Tensor):
@@ -515,3 +425,8 @@ def _indexed(called: str) -> NotRepresentable:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
+
+
+def _random_state() -> tuple[object, bytes]:
+    """What torch's and Python's generators would draw next."""
+    return random.getstate(), torch.random.default_generator.get_state().numpy().tobytes()

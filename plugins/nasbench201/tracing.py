@@ -13,6 +13,7 @@ from torch import nn
 
 from plugins.nasbench201.graph import NotRepresentable
 from plugins.nasbench201.mapping import Mapped, map_graph
+from plugins.nasbench201.proxy import is_instance
 from plugins.nasbench201.recorder import Recorder, TracingFailed
 from sandbox.guest.candidate import last_module_class
 from sandbox.guest.task import Refusal, TaskContext
@@ -47,8 +48,9 @@ def run(source: str, params: dict[str, Any], context: TaskContext) -> dict[str, 
         Refusal: ``wrong_shape``, ``not_representable``, ``build_error`` or ``forward_error``.
         Exception: what the candidate raised, in the phase that the context is in.
     """
-    with _compilers_disabled():
+    with _one_thread(), _compilers_disabled():
         namespace = context.load(source)
+        namespace.setdefault("isinstance", is_instance)
         context.phase("build")
         cls = last_module_class(source, namespace, arguments=1)
         results = [_try(cls, trial, context) for trial in TRIALS]
@@ -84,7 +86,8 @@ def _try(cls: type[nn.Module], trial: Trial, context: TaskContext) -> tuple[Mapp
     except Exception as raised:
         error = raised
     start = time.perf_counter()
-    torch.random.default_generator.manual_seed(2)  # another seed: what is drawn in forward must not look constant
+    # Another seed, so that what is drawn in forward does not look constant.
+    torch.random.default_generator.manual_seed(2)
     verdict: NotRepresentable | None = None
     mapped: Mapped | None = None
     replayed: Any = None
@@ -109,7 +112,12 @@ def _try(cls: type[nn.Module], trial: Trial, context: TaskContext) -> tuple[Mapp
         raise Refusal("not_representable", verdict.reason)
     assert mapped is not None
     _check_same(output, replayed)
-    return mapped, seconds, sum(p.numel() for p in cell.parameters())
+    return mapped, seconds, _count_parameters(cell)
+
+
+def _count_parameters(cell: nn.Module) -> int:
+    lazy = nn.parameter.UninitializedParameter
+    return sum(p.numel() for p in nn.Module.parameters(cell) if type(p) is not lazy)
 
 
 def _build(cls: type[nn.Module], trial: Trial) -> nn.Module:
@@ -159,19 +167,33 @@ def _check_same(output: torch.Tensor, replayed: Any) -> None:
 
 
 @contextmanager
+def _one_thread() -> Iterator[None]:
+    """Tensors are tiny here: more threads only wait for each other, for long on a busy host."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
 def _compilers_disabled() -> Iterator[None]:
     """Makes ``torch.compile`` and ``torch.jit.script`` hand back what they are given.
 
     What they compile computes the same, takes minutes of compilation to do so, and cannot be
-    traced.
+    traced. ``torch.is_tensor`` learns of traced tensors.
     """
 
     def plain(model: Any = None, *_args: Any, **_kwargs: Any) -> Any:
         return model if model is not None else plain
 
-    kept = torch.compile, torch.jit.script
-    torch.compile, torch.jit.script = plain, plain  # type: ignore[assignment]
+    def is_tensor(value: Any, /) -> bool:
+        return is_instance(value, torch.Tensor)
+
+    kept = torch.compile, torch.jit.script, torch.is_tensor
+    torch.compile, torch.jit.script, torch.is_tensor = plain, plain, is_tensor  # type: ignore[assignment]
     try:
         yield
     finally:
-        torch.compile, torch.jit.script = kept
+        torch.compile, torch.jit.script, torch.is_tensor = kept

@@ -1,0 +1,146 @@
+"""A traced tensor, which knows its value in the graph and its real tensor."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import fx
+
+
+class Tracing(Protocol):
+    """What a proxy asks of the recorder that made it."""
+
+    def attribute(self, proxy: CellProxy, name: str) -> Any:
+        """An attribute of a traced tensor."""
+        ...
+
+    def failed(self, what: str) -> Exception:
+        """The error to raise for what is done with a tensor."""
+        ...
+
+    def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any) -> Any:
+        """Record one operation."""
+        ...
+
+
+class Store:
+    """The memory of a tensor, which several names may share."""
+
+    def __init__(self) -> None:
+        self.value = -1
+        self.version = 0
+
+    def change(self, value: int) -> None:
+        """The memory was written in place, and now holds ``value``."""
+        self.value = value
+        self.version += 1
+
+
+class CellProxy(fx.Proxy):
+    """A traced tensor that knows its value in the graph and, as far as it ran, its real tensor."""
+
+    def __init__(self, node: fx.Node, recorder: Tracing, value: int, store: Store) -> None:
+        super().__init__(node, recorder)  # type: ignore[arg-type]
+        self.recorder = recorder
+        self.made = value
+        self.store = store
+        self.seen = store.version
+        self.tensor: Any = None
+        self.stacked: tuple[tuple[Any, ...], int] | None = None
+
+    @property
+    def value(self) -> int:
+        """Index of the value that this tensor holds now."""
+        return self.made if self.seen == self.store.version else self.store.value
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name in ("tensor", "recorder", "made", "store", "seen"):
+            raise AttributeError(name)
+        return self.recorder.attribute(self, name)
+
+    def __iadd__(self, other: Any) -> Any:
+        return self.recorder.create_proxy("call_function", operator.iadd, (self, other), {})
+
+    def __imul__(self, other: Any) -> Any:
+        return self.recorder.create_proxy("call_function", operator.imul, (self, other), {})
+
+    def __isub__(self, other: Any) -> Any:
+        return self.recorder.create_proxy("call_function", operator.isub, (self, other), {})
+
+    def __itruediv__(self, other: Any) -> Any:
+        return self.recorder.create_proxy("call_function", operator.itruediv, (self, other), {})
+
+    def __setitem__(self, key: Any, item: Any) -> None:
+        self.recorder.create_proxy("call_function", operator.setitem, (self, key, item), {})
+
+    def __len__(self) -> int:
+        if isinstance(self.tensor, torch.Tensor) and self.tensor.dim():
+            return len(self.tensor)
+        raise self.recorder.failed("its length is asked for, which depends on its data")
+
+    def __format__(self, spec: str) -> str:
+        return repr(self)
+
+    def __float__(self) -> float:
+        raise self.recorder.failed("it is turned into a Python number")
+
+    def __int__(self) -> int:
+        raise self.recorder.failed("it is turned into a Python number")
+
+    def __index__(self) -> int:
+        raise self.recorder.failed("it is turned into a Python number")
+
+    def __contains__(self, item: Any) -> bool:
+        raise self.recorder.failed("its data is searched with 'in'")
+
+    def __iter__(self) -> Iterator[Any]:
+        scalar = isinstance(self.tensor, torch.Tensor) and not self.tensor.dim()
+        if isinstance(self.tensor, (tuple, list, torch.Tensor)) and not scalar:
+            return iter([operator.getitem(self, i) for i in range(len(self.tensor))])
+        raise self.recorder.failed("it is iterated over")
+
+
+def real(value: Any) -> Any:
+    """An argument with real tensors for proxies. Raises ValueError where one is not known."""
+    if isinstance(value, CellProxy):
+        if value.tensor is None:
+            raise ValueError("an operation before this one failed")
+        return value.tensor
+    if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
+        return type(value)(real(v) for v in value) if type(value) in (list, tuple) else value
+    if type(value) is dict:
+        return {k: real(v) for k, v in value.items()}
+    if isinstance(value, slice):
+        return slice(real(value.start), real(value.stop), real(value.step))
+    return value
+
+
+def proxies_in(value: Any) -> list[CellProxy]:
+    """All proxies in nested lists, tuples and dicts."""
+    if isinstance(value, CellProxy):
+        return [value]
+    if isinstance(value, (list, tuple)):
+        return [p for v in value for p in proxies_in(v)]
+    if isinstance(value, Mapping):
+        return [p for v in value.values() for p in proxies_in(v)]
+    return []
+
+
+def version_of(tensor: Any) -> int:
+    """How often a tensor's memory was written in place; -1 for what is no tensor."""
+    return tensor._version if isinstance(tensor, torch.Tensor) else -1
+
+
+def address_of(tensor: Any) -> int:
+    """Where a tensor's memory is, which its views share; -1 for what is no tensor."""
+    return tensor.untyped_storage().data_ptr() if isinstance(tensor, torch.Tensor) else -1
+
+
+def is_instance(value: Any, kinds: Any) -> bool:
+    """``isinstance`` to which a traced tensor is a tensor; for the candidate's own assertions."""
+    if type(value) is CellProxy:
+        return isinstance(value.tensor, kinds)
+    return isinstance(value, kinds)
