@@ -136,11 +136,7 @@ class RunStore:
         Raises:
             StoreError: the folder exists and holds something, or cannot be written.
         """
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise StoreError(
-                f"expected a new run folder, found that {path} exists; choose another with --run, "
-                f"or continue it with: llmatic-orch resume {path}"
-            )
+        check_new(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             # Made beside its place and moved there, so that no half-made run is ever seen.
@@ -360,6 +356,19 @@ class RunStore:
             yield self._connection
 
 
+def check_new(path: Path) -> None:
+    """Make sure that a run folder can be made there.
+
+    Raises:
+        StoreError: it exists and holds something.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise StoreError(
+            f"expected a new run folder, found that {path} exists; choose another with --run, "
+            f"or continue it with: llmatic-orch resume {path}"
+        )
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """A run's configuration.
 
@@ -383,6 +392,18 @@ def read_config(path: Path) -> dict[str, Any]:
             f"{path}; upgrade llmatic-orch to read it"
         )
     return dict(config)
+
+
+def is_running(path: Path) -> bool:
+    """Whether a process holds the run's lock right now."""
+    try:
+        with open(path / "lock", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _read_centroids(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -95,7 +95,7 @@ def _runner(wanted: bool) -> Iterator[Callable[[Job], Outcome] | None]:
     if not wanted:
         yield None
         return
-    from orchestrator.cli.sandbox_for_checks import sandbox_runner
+    from orchestrator.sandbox_setup import sandbox_runner
 
     with sandbox_runner() as run_job:
         yield run_job
