@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from orchestrator.cli.options import sandbox_options
 from orchestrator.cli.plugin_options import PluginArgumentCommand
+from orchestrator.sandbox_setup import SandboxOptions, open_sandbox
 from plugins.check import Check, Verdict
 from plugins.registry import GROUP, Installed, check_options, installed, plugin_class
 from sandbox.job import Job
@@ -39,10 +42,18 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
 
 @plugins.command(cls=PluginArgumentCommand)
 @click.argument("name")
-@click.option("--sandbox/--no-sandbox", default=True, help="Run the seed in the sandbox too.")
+@click.option("--no-sandbox", is_flag=True, help="Leave out all that needs the sandbox.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
+@sandbox_options
 @click.pass_context
-def check(ctx: click.Context, name: str, sandbox: bool, as_json: bool, **options: Any) -> None:
+def check(
+    ctx: click.Context,
+    name: str,
+    no_sandbox: bool,
+    as_json: bool,
+    sandbox: SandboxOptions,
+    **options: Any,
+) -> None:
     """Run a plugin through what the search relies on: a table of promises, held or broken.
 
     The exit status is 0 if no promise is broken. The plugin's own options are taken too.
@@ -51,7 +62,7 @@ def check(ctx: click.Context, name: str, sandbox: bool, as_json: bool, **options
     values = check_options(cls, options)
     verdicts: list[Verdict] = []
     console = Console()
-    with _runner(sandbox) as run_job:
+    with _runner(sandbox, not no_sandbox) as run_job:
         for verdict in Check(cls, run_job, **values).run():
             verdicts.append(verdict)
             if not as_json:
@@ -90,12 +101,14 @@ def _line(verdict: Verdict) -> str:
 
 
 @contextmanager
-def _runner(wanted: bool) -> Iterator[Callable[[Job], Outcome] | None]:
+def _runner(options: SandboxOptions, wanted: bool) -> Iterator[Callable[[Job], Outcome] | None]:
     """What runs a job in the sandbox, or None where the sandbox is left out."""
     if not wanted:
         yield None
         return
-    from orchestrator.sandbox_setup import sandbox_runner
+    from images.progress import view
 
-    with sandbox_runner() as run_job:
-        yield run_job
+    with contextlib.ExitStack() as stack:
+        with view() as tell:
+            executor = stack.enter_context(open_sandbox(options, None, tell))
+        yield lambda job: executor.submit(job, "check").result()
