@@ -142,14 +142,14 @@ def check_gpu(client: docker.DockerClient, required: bool) -> Check:
         )
         names = done.stdout.strip().splitlines() if done.returncode == 0 else []
     if not names:
-        return Check("GPU toolkit", missing, "no NVIDIA GPU on this host", "none needed for cpu")
+        remedy = "install NVIDIA's driver, or use --device cpu" if required else ""
+        return Check("GPU toolkit", missing, "no NVIDIA GPU on this host (cpu needs none)", remedy)
     gpus = f"{len(names)} x {names[0]}"
     info = client.info()
     wired = (
         "nvidia" in (info.get("Runtimes") or {})
         or shutil.which("nvidia-container-runtime-hook")
-        or (info.get("CDISpecDirs")
-        and shutil.which("nvidia-ctk"))
+        or (info.get("CDISpecDirs") and shutil.which("nvidia-ctk"))
     )
     if wired:
         return Check("GPU toolkit", State.FOUND, f"{gpus}, and the engine can hand them on")
@@ -177,9 +177,10 @@ def check_plugin(name: str) -> Check:
             f"{type(error).__name__}: {said}",
             "correct or reinstall the distribution it comes from (`llmatic-orch plugins` names it)",
         )
+    # Not part of the contract: a plugin whose data may be absent can say so without fetching it.
     look = getattr(plugin, "data_status", None)
     if look is None:
-        return Check(label, State.FOUND, "loads; it says nothing about data")
+        return Check(label, State.FOUND, "loads; brings its data up when a search begins")
     ready, detail, remedy = look()
     return Check(label, State.FOUND if ready else State.MISSING, detail, "" if ready else remedy)
 
