@@ -13,6 +13,7 @@ REQUIRED = [
     "numpy>=1.26",
     "scipy>=1.11",
     "ribs>=0.12,<0.13",
+    "threadpoolctl>=3",
     # The language models.
     "torch>=2.6",
     "torchvision>=0.21",

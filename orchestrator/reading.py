@@ -206,13 +206,13 @@ def _facts(path: Path, run: ReadRun) -> dict[str, Any]:
     finished = meta.get("finished") or ""
     llm = meta.get("llm") or {}
     written = [row.writing for row in run.rows if row.writing is not None]
-    best = None
+    best: dict[str, Any] | None = None
     if state.best is not None:
         number, fitness = state.best
-        best = {"candidate": number, "fitness": fitness}
-        row = run.rows[number]
-        if row.result and row.result.evaluation:
-            best["title"] = row.result.evaluation.identity or ""
+        result = run.rows[number].result
+        evaluation = result.evaluation if result else None
+        title = (evaluation.identity or "") if evaluation else ""
+        best = {"candidate": number, "fitness": fitness, "title": title}
     return {
         "run": str(path),
         "plugin": config["plugin"]["name"],
