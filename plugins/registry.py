@@ -91,11 +91,18 @@ def load(name: str, **options: Any) -> Plugin:
     cls = plugin_class(name)
     values = check_options(cls, options)
     try:
-        return cls(**values)
+        plugin = cls(**values)
+        lacking = [part for part in ("seed", "prompts", "descriptors") if not hasattr(plugin, part)]
     except PluginError:
         raise
     except Exception as error:
         raise PluginError(f"plugin {name!r} could not be made: {_line(error)}") from error
+    if lacking:
+        raise PluginError(
+            f"expected plugin {name!r} to have what plugins.contract.Plugin names, "
+            f"found no {', '.join(lacking)}"
+        )
+    return plugin
 
 
 def keyword(option: Option) -> str:
@@ -176,10 +183,8 @@ def _import(point: metadata.EntryPoint) -> type[Plugin]:
     if not isinstance(loaded, type):
         raise PluginError(f"expected {point.value} to be a class, found {type(loaded).__name__}")
     cls: Any = loaded
-    needed = (
-        *("name", "summary", "options", "seed", "prompts", "descriptors"),
-        *("prepare", "job", "evaluate", "test_score"),
-    )
+    # The seed, the prompts and the descriptors may depend on options: they are an object's.
+    needed = ("name", "summary", "options", "prepare", "job", "evaluate", "test_score")
     lacking = [attribute for attribute in needed if not hasattr(cls, attribute)]
     if lacking:
         raise PluginError(

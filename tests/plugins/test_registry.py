@@ -71,7 +71,7 @@ def test_a_foreign_plugin_is_listed_and_made(install):
         ("raise SystemExit(3)", "SystemExit: 3"),
         ("x = 1", "has no attribute 'Plugin'"),
         ("Plugin = 3", "expected broken_benchmark:Plugin to be a class, found int"),
-        ("class Plugin: name = 'broken'", "without summary, options, seed"),
+        ("class Plugin: name = 'broken'", "without summary, options, prepare"),
         (GOOD.format(name="another"), "'broken', found 'another'"),
         ("raise ValueError('two\\nlines \\x1b[31m')", "ValueError: two lines [31m"),
     ],
@@ -164,6 +164,18 @@ def test_a_plugin_that_cannot_be_made_is_a_plugin_error(install):
     install("stubborn", code, distribution="stubborn-benchmark")
     with pytest.raises(PluginError, match="'stubborn' could not be made: OSError: no disk"):
         registry.load("stubborn")
+
+
+def test_a_plugin_without_a_seed_is_refused_when_it_is_made(install):
+    code = """
+        class Plugin:
+            name, summary, options = "bare", "Bare", ()
+            prepare = job = evaluate = test_score = prompts = None
+    """
+    install("bare", code, distribution="bare-benchmark")
+    assert entry("bare").usable
+    with pytest.raises(PluginError, match=r"'bare' to have .*found no seed, descriptors"):
+        registry.load("bare")
 
 
 def test_listing_does_not_import_torch():
