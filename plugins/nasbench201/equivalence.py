@@ -1,8 +1,5 @@
 """When two cells compute the same function: a normal form, and the cells that have it.
 
-A cell is six operation indices (none 0, skip_connect 1, nor_conv_1x1 2, nor_conv_3x3 3,
-avg_pool_3x3 4) over the edges 0-1, 0-2, 1-2, 0-3, 1-3, 2-3.
-
 In the normal form a value is a multiset of terms. A term is the input, or one operation on a
 value. ``skip_connect`` hands the terms on, ``none`` gives the empty multiset, and pooling nothing
 gives nothing. Pooling the same value twice is the same term twice; a convolution has parameters
@@ -16,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import combinations, permutations, product
+from typing import cast
 
-NONE, SKIP, CONV1, CONV3, POOL = range(5)
-EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
+from plugins.nasbench201.cells import CONV1X1, CONV3X3, COUNT, EDGES, NONE, POOL, SKIP, Cell
+
 #: Most terms that a value of a cell can have: the four paths from node 0 to node 3.
 MOST_TERMS = 4
 
-Cell = tuple[int, ...]
 #: A value: indices of terms, ascending, with repetitions.
 Terms = tuple[int, ...]
 #: A normal form; compare and hash it, nothing else.
@@ -49,7 +46,7 @@ class TermTable:
         return self._term((POOL, 0, value)) if value else ()
 
     def convolve(self, op: int, value: Terms) -> Terms:
-        """A convolution of its own (``CONV1`` or ``CONV3``) on a value."""
+        """A convolution of its own (``CONV1X1`` or ``CONV3X3``) on a value."""
         self.convolutions += 1
         return self._term((op, self.convolutions, value))
 
@@ -73,7 +70,7 @@ class TermTable:
             unrolled[term] = (op, *sorted(unrolled[t] for t in inner))
         groups: dict[tuple[object, ...], list[int]] = {}
         for term in reached:
-            if self.terms[term][0] in (CONV1, CONV3):
+            if self.terms[term][0] in (CONV1X1, CONV3X3):
                 groups.setdefault(unrolled[term], []).append(term)
         ordered = [groups[key] for key in sorted(groups)]
         forms = (
@@ -116,7 +113,7 @@ def cell_terms(cell: Cell) -> tuple[TermTable, Terms]:
     return table, tuple(sorted(nodes[3]))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=COUNT)
 def normal_form(cell: Cell) -> NormalForm:
     """The normal form of a cell; equal exactly for cells that compute the same function."""
     table, output = cell_terms(cell)
@@ -125,7 +122,7 @@ def normal_form(cell: Cell) -> NormalForm:
 
 def same_function(one: Cell, other: Cell) -> bool:
     """Whether two cells compute the same function, up to the naming of their convolutions."""
-    return normal_form(tuple(one)) == normal_form(tuple(other))
+    return normal_form(one) == normal_form(other)
 
 
 def prune(cell: Cell) -> Cell:
@@ -137,7 +134,7 @@ def prune(cell: Cell) -> Cell:
             for index, (_, target) in enumerate(EDGES):
                 if target == node:
                     ops[index] = NONE
-    return tuple(ops)
+    return cast(Cell, tuple(ops))
 
 
 def candidates(conv1: int, conv3: int, pools: int) -> Iterator[Cell]:
@@ -150,11 +147,12 @@ def candidates(conv1: int, conv3: int, pools: int) -> Iterator[Cell]:
     for size in range(conv1 + conv3 + pools, len(EDGES) + 1):
         for support in combinations(range(len(EDGES)), size):
             for ops in _arrangements(size, conv1, conv3, pools):
-                cell = [NONE] * len(EDGES)
+                row = [NONE] * len(EDGES)
                 for edge, op in zip(support, ops, strict=True):
-                    cell[edge] = op
-                if prune(tuple(cell)) == tuple(cell):
-                    yield tuple(cell)
+                    row[edge] = op
+                cell = cast(Cell, tuple(row))
+                if prune(cell) == cell:
+                    yield cell
 
 
 @lru_cache(maxsize=256)
@@ -162,9 +160,9 @@ def _arrangements(size: int, conv1: int, conv3: int, pools: int) -> tuple[tuple[
     """Ways to give ``size`` edges so many convolutions and at least ``pools`` poolings."""
     return tuple(
         ops
-        for ops in product((POOL, CONV3, CONV1, SKIP), repeat=size)
-        if ops.count(CONV1) == conv1
-        and ops.count(CONV3) == conv3
+        for ops in product((POOL, CONV3X3, CONV1X1, SKIP), repeat=size)
+        if ops.count(CONV1X1) == conv1
+        and ops.count(CONV3X3) == conv3
         and ops.count(POOL) >= pools
         and (pools or POOL not in ops)
     )
@@ -174,7 +172,7 @@ def find_cell(table: TermTable, output: Terms) -> Cell | None:
     """The preferred cell with the normal form of a value; None if no cell has it."""
     wanted = table.normal_form(output)
     ops = [table.terms[term][0] for term in table.reach(output)]
-    for cell in candidates(ops.count(CONV1), ops.count(CONV3), ops.count(POOL)):
+    for cell in candidates(ops.count(CONV1X1), ops.count(CONV3X3), ops.count(POOL)):
         if normal_form(cell) == wanted:
             return cell
     return None

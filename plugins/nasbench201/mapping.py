@@ -16,17 +16,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import cast
 
+from plugins.nasbench201.cells import CONV1X1, CONV3X3, EDGES, NONE, POOL, SKIP, Cell
 from plugins.nasbench201.dressing import Dressing, Trail
 from plugins.nasbench201.equivalence import (
-    CONV1,
-    CONV3,
-    EDGES,
     MOST_TERMS,
-    NONE,
-    POOL,
-    SKIP,
-    Cell,
     Terms,
     TermTable,
     cell_terms,
@@ -39,6 +34,7 @@ from plugins.nasbench201.graph import Graph, NotRepresentable, Value
 GUEST_MODULES = tuple(
     f"plugins.nasbench201.{name}"
     for name in (
+        "cells",
         "graph",
         "equivalence",
         "dressing",
@@ -152,7 +148,7 @@ def _reduce(graph: Graph, live: list[int]) -> tuple[TermTable, Terms, Dressing]:
             terms[index] = table.pool(settle(value.inputs[0], value.name))
         elif value.op == "conv":
             (source,) = value.inputs
-            terms[index] = table.convolve(CONV1 if value.kernel == 1 else CONV3, terms[source])
+            terms[index] = table.convolve(CONV1X1 if value.kernel == 1 else CONV3X3, terms[source])
             dressing.convolve(
                 _lone_convolution(table, terms[source]),
                 trails[source],
@@ -173,7 +169,7 @@ def _reduce(graph: Graph, live: list[int]) -> tuple[TermTable, Terms, Dressing]:
 
 def _lone_convolution(table: TermTable, value: Terms) -> int | None:
     """The convolution that a value is the plain result of, as a term; None if it is not."""
-    if len(value) == 1 and table.terms[value[0]][0] in (CONV1, CONV3):
+    if len(value) == 1 and table.terms[value[0]][0] in (CONV1X1, CONV3X3):
         return value[0]
     return None
 
@@ -238,7 +234,7 @@ def _literal(graph: Graph, live: list[int], every_node: bool) -> Cell | None:
             alias[index] = sources[0]
             continue
         alias[index] = index
-        ops = {"conv": CONV1 if value.kernel == 1 else CONV3, "pool": POOL, "skip": SKIP}
+        ops = {"conv": CONV1X1 if value.kernel == 1 else CONV3X3, "pool": POOL, "skip": SKIP}
         points[index] = _Point(ops.get(value.op, NONE), sources)
 
     def is_sum(index: int) -> bool:
@@ -278,7 +274,7 @@ def _literal(graph: Graph, live: list[int], every_node: bool) -> Cell | None:
         if times > 1 or cell[where] != NONE:
             return None
         cell[where] = op
-    return prune(tuple(cell))
+    return prune(cast(Cell, tuple(cell)))
 
 
 def _spelled(graph: Graph) -> list[int]:

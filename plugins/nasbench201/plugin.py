@@ -17,20 +17,14 @@ from plugins.contract import (
 )
 from plugins.nasbench201 import network
 from plugins.nasbench201.cells import Cell, format_cell, is_cell, parse_cell
+from plugins.nasbench201.mapping import GUEST_MODULES
 from plugins.nasbench201.prompts import PROMPTS, SEED
 from plugins.nasbench201.table import Table, open_table
 from plugins.reports import integer, number
 from sandbox.job import GuestCode, Job
 
-#: The guest's task, and the modules of ours that it runs on.
+#: The guest's task; it runs on :data:`.mapping.GUEST_MODULES`.
 TASK = "plugins.nasbench201.tracing:run"
-GUEST_MODULES = tuple(
-    f"plugins.nasbench201.{name}"
-    for name in (
-        *("graph", "equivalence", "dressing", "mapping"),
-        *("layers", "functions", "proxy", "recorder", "tracing"),
-    )
-)
 
 #: What is kept of a report's notes, which hold names that the candidate chose.
 MAX_NOTES = 64
