@@ -16,7 +16,6 @@ from __future__ import annotations
 import ast
 import builtins
 import hashlib
-import re
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -24,14 +23,12 @@ from typing import Any
 #: Sources longer than this (characters) are compared as text: the cost stays bounded.
 MAX_CHARACTERS = 100_000
 #: Trees deeper than this (nodes) are compared as text. Below Python's own limits, so that the
-#: same source has the same key however deep the caller's stack is.
+#: same source has the same key however deep the caller's stack is. (What nests only in
+#: brackets is bounded by the tokenizer, which stops at 200.)
 MAX_DEPTH = 150
-#: Brackets nested deeper than this are never given to the parser.
-MAX_BRACKETS = 1000
 #: What the key of a source that was compared as text starts with.
 TEXT_PREFIX = "text-"
 
-_BRACKETS = re.compile(r"[()\[\]{}]")
 #: Fields that say nothing about the program: the context follows from the place in the tree.
 _IGNORED_FIELDS = frozenset({"ctx", "type_comment", "type_ignores", "kind", "type_params"})
 _BUILTINS = frozenset(dir(builtins))
@@ -61,7 +58,7 @@ def _digest(text: str) -> str:
 
 def _parse(source: str) -> ast.Module | None:
     """The tree, or None where Python has none or it is too costly to ask."""
-    if len(source) > MAX_CHARACTERS or _bracket_depth(source) > MAX_BRACKETS:
+    if len(source) > MAX_CHARACTERS:
         return None
     try:
         with warnings.catch_warnings():
@@ -70,18 +67,6 @@ def _parse(source: str) -> ast.Module | None:
             return ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError, SystemError):
         return None
-
-
-def _bracket_depth(source: str) -> int:
-    """The deepest nesting of brackets, counting those in strings and comments too."""
-    depth = deepest = 0
-    for bracket in _BRACKETS.findall(source):
-        if bracket in "([{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif depth:
-            depth -= 1
-    return deepest
 
 
 class _TooDeep(Exception):
