@@ -170,9 +170,11 @@ def _arrangements(size: int, conv1: int, conv3: int, pools: int) -> tuple[tuple[
 
 def find_cell(table: TermTable, output: Terms) -> Cell | None:
     """The preferred cell with the normal form of a value; None if no cell has it."""
-    wanted = table.normal_form(output)
     ops = [table.terms[term][0] for term in table.reach(output)]
-    for cell in candidates(ops.count(CONV1X1), ops.count(CONV3X3), ops.count(POOL)):
-        if normal_form(cell) == wanted:
-            return cell
-    return None
+    counts = ops.count(CONV1X1), ops.count(CONV3X3), ops.count(POOL)
+    return _find_cell(table.normal_form(output), counts)
+
+
+@lru_cache(maxsize=COUNT)
+def _find_cell(wanted: NormalForm, counts: tuple[int, int, int]) -> Cell | None:
+    return next((cell for cell in candidates(*counts) if normal_form(cell) == wanted), None)

@@ -121,10 +121,15 @@ def _reduce(graph: Graph, live: list[int]) -> tuple[TermTable, Terms, Dressing]:
     trails: dict[int, Trail] = {}
     last: dict[int, str] = {}
 
+    def nothing(index: int) -> bool:
+        """Whether a value is 0 everywhere; the ReLU of 0 is."""
+        return not terms[index] and all(kind == "relu" for kind, _ in trails[index])
+
     def settle(index: int, where: str) -> Terms:
         """The terms of a value that goes into anything but a convolution."""
         source = _lone_convolution(table, terms[index])
-        dressing.settle(source, trails[index], last.get(index, ""), where)
+        if not nothing(index):
+            dressing.settle(source, trails[index], last.get(index, ""), where)
         return terms[index]
 
     for index in live:
@@ -141,9 +146,7 @@ def _reduce(graph: Graph, live: list[int]) -> tuple[TermTable, Terms, Dressing]:
             last[index] = last.get(source, "")
             if value.op in ("relu", "norm"):
                 last[index] = value.name
-                nothing = value.op == "relu" and not terms[source] and not trails[source]
-                if not nothing:
-                    trails[index] = dressing.extend(trails[source], value, index)
+                trails[index] = dressing.extend(trails[source], value, index)
         elif value.op == "pool":
             terms[index] = table.pool(settle(value.inputs[0], value.name))
         elif value.op == "conv":
@@ -156,7 +159,7 @@ def _reduce(graph: Graph, live: list[int]) -> tuple[TermTable, Terms, Dressing]:
                 value.name,
             )
         else:
-            operands = [i for i in value.inputs if terms[i] or trails[i]]
+            operands = [i for i in value.inputs if not nothing(i)]
             if len(operands) == 1:
                 terms[index], trails[index] = terms[operands[0]], trails[operands[0]]
                 last[index] = last.get(operands[0], "")
