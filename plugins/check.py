@@ -6,26 +6,40 @@ in order; a promise whose ground is missing (no report, since the seed's job fai
 
 from __future__ import annotations
 
-import ast
 import copy
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from plugins.contract import Descriptor, Evaluation, Option, Plugin, Prompt, Prompts, ReportError
+from plugins.contract import (
+    Descriptor,
+    Evaluation,
+    Option,
+    Plugin,
+    Progress,
+    Prompts,
+    ReportError,
+)
+from plugins.expectations import (
+    Broken,
+    check_code,
+    check_evaluation,
+    check_json,
+    check_option,
+    check_progress,
+    check_prompt,
+    classes,
+    expect,
+    is_finite,
+)
 from plugins.forging import forge
-from sandbox.job import GuestCode, Job
+from sandbox.job import Job
 from sandbox.limits import Limits
 from sandbox.outcome import Outcome, OutcomeKind
 
 #: Runs one job to its outcome: the sandbox, as far as this module knows it.
 RunJob = Callable[[Job], Outcome]
-
-
-class Broken(Exception):
-    """A promise that does not hold."""
 
 
 class NotTried(Exception):
@@ -50,11 +64,25 @@ class Verdict:
 class Check:
     """One run of the kit over one plugin. Later promises build on what earlier ones made."""
 
-    def __init__(self, cls: type[Plugin], run_job: RunJob | None, **options: Any) -> None:
-        """Take a plugin's class, and how to run a job; None leaves the sandbox out."""
+    def __init__(
+        self,
+        cls: type[Plugin],
+        run_job: RunJob | None,
+        options: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Take what to check, and how.
+
+        Args:
+            cls: the plugin's class.
+            run_job: runs a job to its outcome; None leaves the sandbox out.
+            options: the plugin's own, by keyword.
+            progress: told what the plugin tells of its preparation.
+        """
         self._cls = cls
         self._run_job = run_job
-        self._options = options
+        self._options = dict(options or {})
+        self._progress = progress
         self._plugin: Plugin | None = None
         self._report: Mapping[str, Any] | None = None
         self._evaluation: Evaluation | None = None
@@ -98,24 +126,24 @@ class Check:
 
     def _declares(self) -> str:
         name, summary = self._cls.name, self._cls.summary
-        _expect(isinstance(name, str) and bool(name.strip()), f"a name, found {name!r}")
+        expect(isinstance(name, str) and bool(name.strip()), f"a name, found {name!r}")
         one_line = isinstance(summary, str) and summary.strip() and "\n" not in summary
-        _expect(bool(one_line), f"a summary of one line, found {summary!r}")
+        expect(bool(one_line), f"a summary of one line, found {summary!r}")
         return f"{name}: {summary}"
 
     def _has_options(self) -> str:
         seen: set[str] = set()
         for option in self._cls.options:
-            _expect(isinstance(option, Option), f"options to be Option, found {option!r}")
-            _check_option(option)
+            expect(isinstance(option, Option), f"options to be Option, found {option!r}")
+            check_option(option)
             keyword = option.name.replace("-", "_")
-            _expect(keyword not in seen, f"option names to differ, found --{option.name} twice")
+            expect(keyword not in seen, f"option names to differ, found --{option.name} twice")
             seen.add(keyword)
         return ", ".join(f"--{option.name}" for option in self._cls.options) or "none"
 
     def _is_made(self) -> str:
         plugin = self._cls()
-        _expect(isinstance(plugin, Plugin), "all that plugins.contract.Plugin names")
+        expect(isinstance(plugin, Plugin), "all that plugins.contract.Plugin names")
         self._plugin = self._cls(**self._options) if self._options else plugin
         return ""
 
@@ -124,82 +152,87 @@ class Check:
     def _has_seed(self) -> str:
         plugin, prompts = self._made(), self._made().prompts
         seed = plugin.seed
-        _expect(isinstance(seed, str), f"the seed to be text, found {type(seed).__name__}")
-        classes = _classes(seed, "the seed")
-        _expect(
-            prompts.class_name in classes,
-            f"the seed to define class {prompts.class_name}, found {', '.join(classes) or 'none'}",
+        expect(isinstance(seed, str), f"the seed to be text, found {type(seed).__name__}")
+        defined = classes(seed, "the seed")
+        expect(
+            prompts.class_name in defined,
+            f"the seed to define class {prompts.class_name}, found {', '.join(defined) or 'none'}",
         )
-        _expect(
+        expect(
             seed.startswith(prompts.header),
             "the seed to start with the header, as every candidate's source does",
         )
         size, limit = len(seed.encode()), Limits().source_bytes
-        _expect(size <= limit, f"a seed of at most {limit:,} bytes, found {size:,}")
-        _expect(plugin.seed == seed, "the seed to be the same each time")
+        expect(size <= limit, f"a seed of at most {limit:,} bytes, found {size:,}")
+        expect(plugin.seed == seed, "the seed to be the same each time")
         return f"{len(seed.splitlines())} lines"
 
     def _has_prompts(self) -> str:
         prompts = self._made().prompts
-        _expect(isinstance(prompts, Prompts), f"Prompts, found {type(prompts).__name__}")
+        expect(isinstance(prompts, Prompts), f"Prompts, found {type(prompts).__name__}")
         count = len(prompts.mutations)
         # The prompt archive's axis is index / (number - 1).
-        _expect(count >= 2, f"two mutation prompts or more, found {count}")
+        expect(count >= 2, f"two mutation prompts or more, found {count}")
         for prompt in (*prompts.mutations, prompts.crossover):
-            _check_prompt(prompt)
-        _expect(prompts.crossover.edit.combine, "the crossover prompt's edit to say combine")
-        _classes(prompts.header, "the header")
-        _classes(prompts.preamble, "the preamble")
+            check_prompt(prompt)
+        expect(prompts.crossover.edit.combine, "the crossover prompt's edit to say combine")
+        classes(prompts.header, "the header")
+        classes(prompts.preamble, "the preamble")
         start = f"class {prompts.class_name}"
-        _expect(
+        expect(
             prompts.opening.startswith(start) and prompts.opening.endswith("\n"),
             f"an opening that starts with {start!r} and ends with a line break, "
             f"found {prompts.opening!r}",
         )
-        _classes(f"{prompts.header}\n\n{prompts.opening}    pass\n", "the header with the opening")
+        classes(f"{prompts.header}\n\n{prompts.opening}    pass\n", "the header with the opening")
         return f"{count} mutations"
 
     def _has_descriptors(self) -> str:
         descriptors = self._made().descriptors
-        _expect(len(descriptors) == 2, f"two descriptors, found {len(descriptors)}")
+        expect(len(descriptors) == 2, f"two descriptors, found {len(descriptors)}")
         for descriptor in descriptors:
-            _expect(isinstance(descriptor, Descriptor), f"a Descriptor, found {descriptor!r}")
+            expect(isinstance(descriptor, Descriptor), f"a Descriptor, found {descriptor!r}")
             low, high = descriptor.low, descriptor.high
-            _expect(
-                _is_finite(low) and _is_finite(high) and low < high,
+            expect(
+                is_finite(low) and is_finite(high) and low < high,
                 f"finite low < high for {descriptor.name!r}, found {low} and {high}",
             )
         names = [descriptor.name for descriptor in descriptors]
-        _expect(all(names) and len(set(names)) == 2, f"two different names, found {names}")
+        expect(all(names) and len(set(names)) == 2, f"two different names, found {names}")
         return ", ".join(f"{d.name} {d.low:g} to {d.high:g}" for d in descriptors)
 
     def _prepares(self) -> str:
+        def check_and_pass_on(what: str, done: float, total: float | None) -> None:
+            check_progress(what, done, total)
+            if self._progress:
+                self._progress(what, done, total)
+
         for _ in range(2):
-            self._made().prepare(_check_progress)
+            self._made().prepare(check_and_pass_on)
         return ""
 
     def _makes_jobs(self) -> str:
         plugin = self._made()
         job = plugin.job(plugin.seed)
-        _expect(isinstance(job, Job), f"a Job, found {type(job).__name__}")
-        _expect(job.source == plugin.seed, "the job to carry the candidate's source unchanged")
-        _expect(plugin.job(plugin.seed) == job, "the same job for the same source, found another")
-        _check_json(dict(job.params), "the job's params")
-        _check_code(job.code)
+        expect(isinstance(job, Job), f"a Job, found {type(job).__name__}")
+        expect(job.source == plugin.seed, "the job to carry the candidate's source unchanged")
+        expect(plugin.job(plugin.seed) == job, "the same job for the same source, found another")
+        check_json(dict(job.params), "the job's params")
+        check_code(job.code)
         return job.code.entry
 
     # What it makes of candidates.
 
     def _seed_passes(self) -> str:
         outcome = self._run(self._made().seed)
-        _expect(
+        expect(
             outcome.kind is OutcomeKind.OK,
             f"outcome ok, found {outcome.kind.value}: {outcome.reason}",
         )
         report = outcome.report
-        _expect(isinstance(report, Mapping), f"a report, found {report!r}")
+        expect(isinstance(report, Mapping), f"a report, found {report!r}")
         assert report is not None
-        _check_json(dict(report), "the report")
+        check_json(dict(report), "the report")
         self._report = report
         return f"report of {', '.join(map(str, report)) or 'nothing'}"
 
@@ -207,7 +240,7 @@ class Check:
         seen = []
         for source in ("def broken(:\n", "", "raise RuntimeError('at import')\n"):
             outcome = self._run(source)
-            _expect(
+            expect(
                 outcome.kind.candidates_fault,
                 f"a fault of the candidate for the source {source!r}, found {outcome.kind.value}"
                 f": {outcome.reason}",
@@ -217,7 +250,7 @@ class Check:
 
     def _evaluates(self) -> str:
         evaluation = self._made().evaluate(self._reported())
-        _check_evaluation(evaluation)
+        check_evaluation(evaluation)
         self._evaluation = evaluation
         values = ", ".join(f"{value:g}" for value in evaluation.descriptors)
         return f"fitness {evaluation.fitness:g}, descriptors {values}"
@@ -226,15 +259,15 @@ class Check:
         report = self._reported()
         before = copy.deepcopy(dict(report))
         first = self._made().evaluate(report)
-        _expect(dict(report) == before, "evaluate() to leave the report as it was")
+        expect(dict(report) == before, "evaluate() to leave the report as it was")
         # What is stored with a run is evaluated again from JSON.
         again = self._made().evaluate(json.loads(json.dumps(dict(report))))
-        _expect(first == again, f"{first}, found {again} the second time")
+        expect(first == again, f"{first}, found {again} the second time")
         return ""
 
     def _has_json_details(self) -> str:
         evaluation = self._evaluated()
-        _check_json(dict(evaluation.details), "details")
+        check_json(dict(evaluation.details), "details")
         return ", ".join(evaluation.details)
 
     def _survives_forgery(self) -> str:
@@ -251,18 +284,18 @@ class Check:
                 raise Broken(
                     f"expected ReportError for {what}, found {type(error).__name__}: {error}"
                 ) from error
-            _expect(not must_refuse, f"ReportError for {what}, found an evaluation")
+            expect(not must_refuse, f"ReportError for {what}, found an evaluation")
             # Another value of the right kind may be believed, but must not break the archives.
             try:
-                _check_evaluation(evaluation)
-                _check_json(dict(evaluation.details), "details")
+                check_evaluation(evaluation)
+                check_json(dict(evaluation.details), "details")
             except Broken as reason:
                 raise Broken(f"with {what}: {reason}") from reason
         return f"{refused} of {tried} forgeries refused, the others harmless"
 
     def _has_test_score(self) -> str:
         score = self._made().test_score(self._evaluated())
-        _expect(score is None or _is_finite(score), f"a finite number or None, found {score!r}")
+        expect(score is None or is_finite(score), f"a finite number or None, found {score!r}")
         return "none in the data" if score is None else f"{score:g}"
 
     # What promises stand on.
@@ -290,102 +323,3 @@ class Check:
         if self._evaluation is None:
             raise NotTried("the seed's report was not evaluated")
         return self._evaluation
-
-
-def _expect(condition: bool, expected: str) -> None:
-    if not condition:
-        raise Broken(f"expected {expected}")
-
-
-def _is_finite(value: Any) -> bool:
-    try:
-        return (
-            not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
-        )
-    except OverflowError:
-        return False
-
-
-def _classes(source: str, what: str) -> list[str]:
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError) as error:
-        raise Broken(f"expected {what} to be valid Python, found {error}") from error
-    return [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
-
-
-def _check_option(option: Option) -> None:
-    name = option.name
-    _expect(
-        bool(name) and name.replace("-", "_").isidentifier() and name == name.lower(),
-        f"an option name of lower-case letters, digits and dashes, found {name!r}",
-    )
-    _expect(option.type in (str, int, float, bool), f"a type for --{name}, found {option.type!r}")
-    _expect(bool(option.help.strip()), f"a help text for --{name}")
-    fits = option.default is None or type(option.default) is option.type
-    _expect(fits, f"a default of {option.type.__name__} for --{name}, found {option.default!r}")
-    if option.choices and option.default is not None:
-        _expect(
-            option.default in option.choices,
-            f"the default of --{name} among its choices, found {option.default!r}",
-        )
-
-
-def _check_prompt(prompt: Prompt) -> None:
-    _expect(isinstance(prompt, Prompt), f"a Prompt, found {prompt!r}")
-    _expect(bool(prompt.text.strip()), "every prompt to have a text")
-    # A prompt stands between triple quotes.
-    _expect('"""' not in prompt.text, f'no """ in a prompt, found {prompt.text!r}')
-    edit = prompt.edit
-    _expect(
-        edit.delete or edit.add is not None or edit.combine,
-        f"an edit that --llm rules can follow, found none for {prompt.text!r}",
-    )
-    if edit.add:
-        try:
-            ast.parse(edit.add, mode="eval")
-        except (SyntaxError, ValueError) as error:
-            raise Broken(f"expected edit.add to be an expression, found {edit.add!r}") from error
-
-
-def _check_progress(what: str, done: float, total: float | None) -> None:
-    _expect(bool(what) and isinstance(what, str), f"progress to say what is done, found {what!r}")
-    _expect(_is_finite(done) and done >= 0, f"progress from 0, found {done!r}")
-    _expect(
-        total is None or (_is_finite(total) and total >= done),
-        f"a total of at least {done}, or None, found {total!r}",
-    )
-
-
-def _check_code(code: GuestCode) -> None:
-    _expect(isinstance(code, GuestCode), f"guest code, found {type(code).__name__}")
-    module, _, function = code.entry.partition(":")
-    _expect(bool(module and function), f"an entry 'module:function', found {code.entry!r}")
-    built_in = module.startswith("sandbox.guest.")
-    _expect(
-        built_in or module in code.modules,
-        f"the entry's module among those shipped, found {', '.join(code.modules) or 'none'}",
-    )
-    for name, text in code.modules.items():
-        _classes(text, f"guest module {name}")
-
-
-def _check_json(value: Any, what: str) -> None:
-    try:
-        text = json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise Broken(f"expected {what} to be JSON values, found {error}") from error
-    if json.loads(text) != value:
-        raise Broken(f"expected {what} to come back from JSON as it was (no tuples, no int keys)")
-
-
-def _check_evaluation(evaluation: Evaluation) -> None:
-    _expect(isinstance(evaluation, Evaluation), f"an Evaluation, found {evaluation!r}")
-    _expect(_is_finite(evaluation.fitness), f"a finite fitness, found {evaluation.fitness!r}")
-    values = evaluation.descriptors
-    _expect(len(values) == 2, f"two descriptors, found {len(values)}")
-    _expect(all(map(_is_finite, values)), f"finite descriptors, found {values}")
-    _expect(
-        evaluation.identity is None or isinstance(evaluation.identity, str),
-        f"an identity of text or None, found {evaluation.identity!r}",
-    )

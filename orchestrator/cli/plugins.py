@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from orchestrator.cli.options import sandbox_options
+from orchestrator.cli.options import progress_bar, sandbox_options
 from orchestrator.cli.plugin_options import PluginArgumentCommand
 from orchestrator.sandbox_setup import SandboxOptions, open_sandbox
 from plugins.check import Check, Verdict
@@ -62,8 +62,8 @@ def check(
     values = check_options(cls, options)
     verdicts: list[Verdict] = []
     console = Console()
-    with _runner(sandbox, not no_sandbox) as run_job:
-        for verdict in Check(cls, run_job, **values).run():
+    with _runner(sandbox, not no_sandbox) as run_job, progress_bar() as tell:
+        for verdict in Check(cls, run_job, values, tell).run():
             verdicts.append(verdict)
             if not as_json:
                 console.print(_line(verdict), highlight=False)
