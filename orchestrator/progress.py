@@ -63,8 +63,7 @@ class RunProgress:
             ``centroids`` (shape (cells, 2), in [0, 1]), ``coverage``, ``qd_score``.
         prompt_fitness: collective fitness of each prompt.
         tokens_in, tokens_out: the LLM's tokens.
-        llm_seconds: wall-clock time in which the LLM was at work, in this session.
-        session_tokens_out: tokens written in this session (for tokens/s).
+        llm_seconds: wall-clock time in which the LLM was at work.
         slots: what each sandbox slot is doing.
         elapsed: wall-clock seconds, over all sessions of the run.
         remaining: estimated seconds to the end, or None while unknown.
@@ -99,7 +98,6 @@ class RunProgress:
     tokens_in: int = 0
     tokens_out: int = 0
     llm_seconds: float = 0.0
-    session_tokens_out: int = 0
     slots: list[SlotState] = field(default_factory=list)
     elapsed: float = 0.0
     remaining: float | None = None
@@ -108,8 +106,10 @@ class RunProgress:
 
     @property
     def tokens_per_second(self) -> float | None:
-        """The LLM's speed in this session, over the time in which it was at work."""
-        return self.session_tokens_out / self.llm_seconds if self.llm_seconds > 0 else None
+        """The LLM's speed over the time in which it was at work; None for no language model."""
+        if not self.tokens_out or self.llm_seconds <= 0:
+            return None
+        return self.tokens_out / self.llm_seconds
 
 
 class View(Protocol):

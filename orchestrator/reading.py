@@ -236,6 +236,7 @@ def _facts(path: Path, run: ReadRun) -> dict[str, Any]:
         "coverage": state.networks.coverage,
         "tokens_in": sum(writing.tokens_in for writing in written),
         "tokens_out": sum(writing.tokens_out for writing in written),
+        "llm_seconds": float(meta.get("llm_seconds", 0.0)),
         "elapsed": float(meta.get("elapsed", 0.0)),
     }
 

@@ -203,6 +203,7 @@ class Search:
         """Rebuild the state from the store; returns what is planned and not committed yet."""
         meta = self._store.meta()
         self._elapsed_before = float(meta.get("elapsed", 0.0))
+        self._llm_seconds = float(meta.get("llm_seconds", 0.0))
         unfinished: list[_Row] = []
         for stored in self._store.candidates():
             if stored.result is not None and stored.writing is not None:
@@ -267,7 +268,6 @@ class Search:
         self.progress.written += 1
         self.progress.tokens_in += completion.tokens_in
         self.progress.tokens_out += completion.tokens_out
-        self.progress.session_tokens_out += completion.tokens_out
         return writing
 
     def submit(self, number: int, source: str) -> Future[Outcome]:
@@ -322,8 +322,7 @@ class Search:
         progress.slots = self._executor.slots
         progress.elapsed = self._elapsed()
         progress.remaining = self._remaining()
-        busy = 0.0 if self._llm_busy_since is None else now - self._llm_busy_since
-        progress.llm_seconds = self._llm_seconds + busy
+        progress.llm_seconds = self._llm_time()
         self._view.refresh()
         self._note_elapsed()
 
@@ -394,6 +393,11 @@ class Search:
     def _elapsed(self) -> float:
         return self._elapsed_before + time.monotonic() - self._started
 
+    def _llm_time(self) -> float:
+        """Wall-clock seconds in which the LLM was at work, over all sessions."""
+        since = self._llm_busy_since
+        return self._llm_seconds + (0.0 if since is None else time.monotonic() - since)
+
     def _remaining(self) -> float | None:
         """Seconds to the end at this session's pace; the nearest of the budgets counts."""
         committed = self.state.committed - self._committed_before
@@ -414,7 +418,7 @@ class Search:
         now = time.monotonic()
         if force or now - self._noted >= ELAPSED_SECONDS:
             self._noted = now
-            self._store.set_meta(elapsed=self._elapsed())
+            self._store.set_meta(elapsed=self._elapsed(), llm_seconds=self._llm_time())
 
     def summary(self, finished: str) -> dict[str, Any]:
         """What a session ends with, JSON values.
@@ -423,8 +427,7 @@ class Search:
             finished: the budget that was spent, or an empty string where the run was stopped.
         """
         state, best = self.state, self.progress.best
-        llm_seconds = self.progress.llm_seconds = self._llm_seconds
-        tokens_per_second = self.progress.tokens_per_second
+        llm_seconds = self.progress.llm_seconds = self._llm_time()
         return {
             "run": self.progress.run,
             "plugin": self.progress.plugin,
@@ -448,7 +451,7 @@ class Search:
             "prompt_archive": {"elites": len(state.prompts), "coverage": state.prompts.coverage},
             "tokens_in": self.progress.tokens_in,
             "tokens_out": self.progress.tokens_out,
-            "tokens_per_second": tokens_per_second,
+            "tokens_per_second": self.progress.tokens_per_second,
             "llm_seconds": llm_seconds,
             "elapsed": self._elapsed(),
         }

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from orchestrator.cli.options import RUNS, find_run
 
@@ -96,10 +96,9 @@ def show(run: str, candidate: int | None, as_json: bool, svg: Path | None) -> No
     if as_json:
         click.echo(json.dumps(facts))
         return
-    console = Console(record=svg is not None)
-    console.print(page)
+    Console().print(page)
     if svg is not None:
-        console.save_svg(str(svg), title=f"llmatic-orch show {run}")
+        _write_svg(page, svg, f"llmatic-orch show {run}")
 
 
 @click.command()
@@ -122,6 +121,18 @@ def export(run: str, folder: Path, force: bool) -> None:
     click.echo(f"{written} elites in {folder}, listed in {folder / 'index.md'}")
 
 
+def _write_svg(page: RenderableType, path: Path, title: str) -> None:
+    from orchestrator.errors import OrchestratorError
+    from orchestrator.view.svg import export_svg
+
+    try:
+        export_svg(page, path, title=title)
+    except OSError as error:
+        raise OrchestratorError(
+            f"expected to write {path}, found: {error}; free space or choose another file"
+        ) from error
+
+
 def _run_row(row: dict[str, Any]) -> dict[str, Any]:
     best = row["best"]
     return {
@@ -139,10 +150,13 @@ def _title(facts: dict[str, Any]) -> str:
 
 
 def _page(facts: dict[str, Any], descriptors: tuple[Any, ...], prompts: int) -> dict[str, Any]:
+    best = facts["best"]
     elites = sorted(facts["network_archive"]["elites"], key=lambda elite: -elite["fitness"])
     return {
         **facts,
         "plugin": _title(facts),
+        "when": facts["created"],
+        "best": {**best, "number": best["candidate"]} if best else None,
         "descriptors": descriptors,
         "prompt_count": prompts,
         "elites": [
