@@ -29,7 +29,7 @@ class AvgPool3x3(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.pool = nn.AvgPool2d(3, stride=1, padding=1)
+        self.pool = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
 
     def forward(self, x):
         return self.pool(x)

@@ -84,3 +84,25 @@ def test_the_worked_examples_run_and_differ_by_one_edge_each():
 def test_a_candidates_source_is_header_opening_and_body():
     body = "    def __init__(self, C):\n        super().__init__()\n"
     assert "Net" in run(f"{PROMPTS.header}\n\n{PROMPTS.opening}{body}")
+
+
+def test_seed_and_worked_examples_are_cells_of_the_benchmark():
+    from plugins.nasbench201.equivalence import same_function
+    from plugins.nasbench201.tracing import run as trace
+    from sandbox.guest.task import TaskContext
+
+    tree = ast.parse(PROMPTS.preamble)
+    sources = [ast.unparse(node) for node in tree.body if isinstance(node, ast.ClassDef)]
+    found = [
+        trace(source, {}, TaskContext(lambda _: None))
+        for source in (SEED, *(f"{HEADER}\n\n{source}" for source in sources))
+    ]
+    written = [
+        (0, 0, 0, 2, 0, 0),
+        (4, 0, 0, 0, 2, 0),
+        (4, 0, 3, 0, 2, 1),
+        (4, 1, 3, 0, 2, 1),
+    ]
+    for report, cell in zip(found, written, strict=True):
+        assert same_function(tuple(report["cell"]), cell)
+    assert [report["normalised"] for report in found] == [[]] * 4
