@@ -12,7 +12,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(
 VENV := .venv
 BIN := $(VENV)/bin
 # A budget that ends within about ten minutes on two cores; ARGS come after it and win.
-SEARCH_ARGS ?=
+SEARCH_ARGS ?= --generations 5 --batch 12 --max-hours 0.15
 ARGS ?=
 # Options for pytest, such as TESTARGS="-m 'not llm' tests/sandbox".
 TESTARGS ?=

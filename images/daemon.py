@@ -180,9 +180,12 @@ def running(pidfile: Path, name: str) -> bool:
     """Whether the process that a pidfile names is alive and is that program."""
     try:
         pid = int(pidfile.read_text().strip())
-        return Path(f"/proc/{pid}/comm").read_text().strip() == name
+        stat = Path(f"/proc/{pid}/stat").read_text()
     except (OSError, ValueError):
         return False
+    # "3195 (dockerd) Z ...": a zombie keeps its name but will never answer.
+    command, _, rest = stat.partition("(")[2].rpartition(")")
+    return command == name and not rest.strip().startswith(("Z", "X"))
 
 
 def clear_stale(daemon: Daemon, tell: Tell) -> None:
@@ -234,13 +237,15 @@ def _wait(
 ) -> docker.DockerClient | None:
     """The client, once it answers; None if the process ends or the time is over."""
     start = time.monotonic()
+    said = 0.0
     while (waited := time.monotonic() - start) < seconds:
         try:
             client = daemon.client()
         except NO_ANSWER:
             if process is not None and process.poll() is not None:
                 return None
-            if int(waited) % 10 == 9:
+            if waited - said > 10:
+                said = waited
                 tell(Event(STEP, f"waiting for it to answer: {waited:.0f} s", waited / seconds))
             time.sleep(0.3)
         else:
