@@ -51,11 +51,14 @@ class Edit:
         add: a constructor expression of the layer to add, in terms of the source's own header
             (``"ReLUConvBN(C, 3)"``), or ``""`` for a skip connection, or None to add nothing.
         combine: mix two parents.
+        max_values: the most values, input and output included, that a network may be made of (4
+            for a cell of four nodes), or None where the benchmark sets no limit.
     """
 
     delete: bool = False
     add: str | None = None
     combine: bool = False
+    max_values: int | None = None
 
 
 @dataclass(frozen=True)

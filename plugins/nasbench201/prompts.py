@@ -106,42 +106,47 @@ _CONV3X3 = "ReLUConvBN(C, 3)"
 _CONV1X1 = "ReLUConvBN(C, 1)"
 _POOL = "AvgPool3x3()"
 _SKIP = ""
+#: Nodes of a cell.
+_NODES = 4
 
 #: Appendix A of the paper, "Prompts used by LLMatic for NAS-bench-201", in its order.
 MUTATIONS = (
-    Prompt(_ADD_CONV3X3, Edit(add=_CONV3X3)),
+    Prompt(_ADD_CONV3X3, Edit(add=_CONV3X3, max_values=_NODES)),
     Prompt(
         "Add ReLU, 1x1 convolutional layer and Batch normalization layer "
         "to improve the above network",
-        Edit(add=_CONV1X1),
+        Edit(add=_CONV1X1, max_values=_NODES),
     ),
-    Prompt("Delete a layer to improve the above network", Edit(delete=True)),
-    Prompt("Add 3x3 average pooling layer to improve the above network", Edit(add=_POOL)),
-    Prompt(_ADD_SKIP, Edit(add=_SKIP)),
+    Prompt("Delete a layer to improve the above network", Edit(delete=True, max_values=_NODES)),
+    Prompt(
+        "Add 3x3 average pooling layer to improve the above network",
+        Edit(add=_POOL, max_values=_NODES),
+    ),
+    Prompt(_ADD_SKIP, Edit(add=_SKIP, max_values=_NODES)),
     Prompt(
         "Delete a layer to improve the above network and add ReLU, 3x3 convolutional layer "
         "and Batch normalization layer",
-        Edit(delete=True, add=_CONV3X3),
+        Edit(delete=True, add=_CONV3X3, max_values=_NODES),
     ),
     Prompt(
         "Delete a layer to improve the above network and add ReLU, 1x1 convolutional layer "
         "and Batch normalization layer",
-        Edit(delete=True, add=_CONV1X1),
+        Edit(delete=True, add=_CONV1X1, max_values=_NODES),
     ),
     Prompt(
         "Delete a layer to improve the above network and add 3x3 average pooling layer",
-        Edit(delete=True, add=_POOL),
+        Edit(delete=True, add=_POOL, max_values=_NODES),
     ),
     Prompt(
         "Delete a layer to improve the above network and add skip connection",
-        Edit(delete=True, add=_SKIP),
+        Edit(delete=True, add=_SKIP, max_values=_NODES),
     ),
 )
 
 CROSSOVER = Prompt(
     "Combine the above two neural networks and create a third neural network class that also "
     "inherits from nn.Module and performs better than the above two neural networks",
-    Edit(combine=True),
+    Edit(combine=True, max_values=_NODES),
 )
 
 PROMPTS = Prompts(
