@@ -2,16 +2,22 @@
 
 ``xllamacpp`` runs llama.cpp's server engine: each slot holds one running completion, all slots
 share one pass over the weights, and a slot keeps its last prompt, so that a common beginning is
-not computed again. The engine also opens a port on the loopback interface; it is closed to
-everybody by a random key that nobody is told.
+not computed again. The beginning that all requests share is computed in one slot and copied to
+the others. The engine also opens a port on the loopback interface; it is closed to everybody else
+by a random key.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import queue
 import secrets
+import tempfile
 import threading
 import time
+import urllib.request
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,6 +32,9 @@ from orchestrator.llm.stopping import ClassEnd, trim_unfinished
 #: Bytes beyond weights and cache: compute buffers, repacked rows, the runtime itself.
 _OVERHEAD = 300 * 1024**2
 _POLL_SECONDS = 0.2
+#: A shared beginning shorter than this is not worth the copying.
+_SHARED_CHARACTERS = 400
+_SLOT_SECONDS = 60.0
 
 
 class LlamaCpp:
@@ -68,6 +77,9 @@ class LlamaCpp:
         self._threads = threads or usable_cores()
         _check_memory(path, self._info, self._context * parallel)
         self._sha256 = file_sha256(path)
+        self._key = secrets.token_urlsafe(32)
+        self._folder = tempfile.TemporaryDirectory(prefix="llmatic-orch-slots-")
+        self._warm = ""
         self._server: Any = self._start()
 
     @property
@@ -108,17 +120,19 @@ class LlamaCpp:
         # Neighbours with a common beginning find it in their slot's cache.
         order = sorted(range(len(requests)), key=lambda index: requests[index].prompt)
         waiting = deque(order)
+        slots = min(self._parallel, len(requests))
+        self._share_beginning([request.prompt for request in requests])
         done: queue.SimpleQueue[Completion | BaseException] = queue.SimpleQueue()
         stop = threading.Event()
 
-        def work() -> None:
+        def work(slot: int) -> None:
             while not stop.is_set():
                 try:
                     index = waiting.popleft()
                 except IndexError:
                     return
                 try:
-                    completion = self._complete_one(index, requests[index], stop)
+                    completion = self._complete_one(index, requests[index], slot, stop)
                 except BaseException as error:
                     done.put(error)
                     return
@@ -126,8 +140,8 @@ class LlamaCpp:
                     done.put(completion)
 
         workers = [
-            threading.Thread(target=work, name=f"llm-{slot}", daemon=True)
-            for slot in range(min(self._parallel, len(requests)))
+            threading.Thread(target=work, args=(slot,), name=f"llm-{slot}", daemon=True)
+            for slot in range(slots)
         ]
         try:
             for worker in workers:
@@ -146,6 +160,7 @@ class LlamaCpp:
     def close(self) -> None:
         """Free the model. Idempotent."""
         self._server = None
+        self._folder.cleanup()
 
     def _start(self) -> Any:
         """Load the model into llama.cpp's engine."""
@@ -163,7 +178,8 @@ class LlamaCpp:
         params.ui = False
         params.offline = True
         params.n_threads_http = 1
-        params.api_keys = [secrets.token_urlsafe(32)]
+        params.api_keys = [self._key]
+        params.slot_save_path = self._folder.name + os.sep
         try:
             return xllamacpp.Server(params)
         except RuntimeError as error:
@@ -173,10 +189,45 @@ class LlamaCpp:
                 f"A newer xllamacpp may know the architecture: pip install -U xllamacpp"
             ) from error
 
+    def _share_beginning(self, prompts: Sequence[str]) -> None:
+        """Compute what all prompts begin with once, and copy it into every slot."""
+        beginning = _common_beginning(prompts)
+        worth = len(prompts) > 1 and self._parallel > 1 and len(beginning) >= _SHARED_CHARACTERS
+        if not worth or (self._warm and beginning.startswith(self._warm)):
+            return
+        self._warm = ""
+        chunks: list[dict[str, Any]] = []
+        self._server.handle_completions(
+            {"prompt": beginning, "max_tokens": 1, "id_slot": 0, "cache_prompt": True},
+            chunks.append,
+        )
+        for chunk in chunks:
+            if "error" in chunk:
+                raise _engine_error(self._name, chunk["error"])
+        name = "beginning.bin"
+        with contextlib.suppress(OSError):
+            # Without the copies every slot computes the beginning itself: slower, not wrong.
+            self._slot_action(0, "save", name)
+            for slot in range(1, self._parallel):
+                self._slot_action(slot, "restore", name)
+            self._warm = beginning
+            (Path(self._folder.name) / name).unlink()
+
+    def _slot_action(self, slot: int, action: str, filename: str) -> None:
+        """Save or restore a slot's cache, through the engine's own port: no other way there."""
+        request = urllib.request.Request(
+            f"{self._server.listening_address}/slots/{slot}?action={action}",
+            data=json.dumps({"filename": filename}).encode(),
+            headers={"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"},
+        )
+        no_proxy = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with no_proxy.open(request, timeout=_SLOT_SECONDS) as answer:
+            answer.read()
+
     def _complete_one(
-        self, index: int, request: Request, stop: threading.Event
+        self, index: int, request: Request, slot: int, stop: threading.Event
     ) -> Completion | None:
-        """Run one request in whatever slot is free; None if everything was told to stop."""
+        """Run one request in a slot; None if everything was told to stop."""
         watch = ClassEnd(request.opening)
         pieces: list[str] = []
         counts = {"prompt_n": 0, "cache_n": 0, "predicted_n": 0}
@@ -210,6 +261,7 @@ class LlamaCpp:
                 "stream": True,
                 "timings_per_token": True,
                 "cache_prompt": True,
+                "id_slot": slot,
             },
             take,
         )
@@ -227,6 +279,16 @@ class LlamaCpp:
             tokens_out=counts["predicted_n"],
             seconds=seconds,
         )
+
+
+def _common_beginning(texts: Sequence[str]) -> str:
+    """What all texts begin with, up to a line's end: a token across the cut is not found again."""
+    first, last = min(texts, default=""), max(texts, default="")
+    length = next(
+        (place for place, (a, b) in enumerate(zip(first, last, strict=False)) if a != b),
+        min(len(first), len(last)),
+    )
+    return first[: first.rfind("\n", 0, length) + 1]
 
 
 def finish_text(
