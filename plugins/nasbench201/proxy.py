@@ -26,38 +26,20 @@ class Tracing(Protocol):
         ...
 
 
-class Store:
-    """The memory of a tensor, which several names may share."""
-
-    def __init__(self) -> None:
-        self.value = -1
-        self.version = 0
-
-    def change(self, value: int) -> None:
-        """The memory was written in place, and now holds ``value``."""
-        self.value = value
-        self.version += 1
-
-
 class CellProxy(fx.Proxy):
     """A traced tensor that knows its value in the graph and, as far as it ran, its real tensor."""
 
-    def __init__(self, node: fx.Node, recorder: Tracing, value: int, store: Store) -> None:
+    def __init__(self, node: fx.Node, recorder: Tracing, value: int, tensor: Any) -> None:
         super().__init__(node, recorder)  # type: ignore[arg-type]
         self.recorder = recorder
-        self.made = value
-        self.store = store
-        self.seen = store.version
-        self.tensor: Any = None
+        #: Index of the value that the tensor holds now; operations in place change it.
+        self.value = value
+        #: The real tensor (or what else the operation gave); None where the operation failed.
+        self.tensor = tensor
         self.stacked: tuple[tuple[Any, ...], int] | None = None
 
-    @property
-    def value(self) -> int:
-        """Index of the value that this tensor holds now."""
-        return self.made if self.seen == self.store.version else self.store.value
-
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name in ("tensor", "recorder", "made", "store", "seen"):
+        if name.startswith("__") or name in ("tensor", "recorder", "value", "stacked"):
             raise AttributeError(name)
         return self.recorder.attribute(self, name)
 
@@ -134,9 +116,15 @@ def version_of(tensor: Any) -> int:
     return tensor._version if isinstance(tensor, torch.Tensor) else -1
 
 
-def address_of(tensor: Any) -> int:
-    """Where a tensor's memory is, which its views share; -1 for what is no tensor."""
-    return tensor.untyped_storage().data_ptr() if isinstance(tensor, torch.Tensor) else -1
+def same_memory(one: Any, other: Any) -> bool:
+    """Whether two tensors are the same view of the same memory."""
+    return (
+        isinstance(one, torch.Tensor)
+        and isinstance(other, torch.Tensor)
+        and one.data_ptr() == other.data_ptr()
+        and one.shape == other.shape
+        and one.stride() == other.stride()
+    )
 
 
 def is_instance(value: Any, kinds: Any) -> bool:

@@ -21,10 +21,9 @@ from plugins.nasbench201.graph import Graph, NotRepresentable, Value
 from plugins.nasbench201.layers import Seen, see_module
 from plugins.nasbench201.proxy import (
     CellProxy,
-    Store,
-    address_of,
     proxies_in,
     real,
+    same_memory,
     version_of,
 )
 
@@ -138,18 +137,18 @@ class Recorder(fx.Tracer):
         self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: dict[str, Any]
     ) -> Any:
         """A module of the candidate that hands its input on is an explicit identity layer."""
-        result = super().call_module(m, forward, args, kwargs)
         given = [*args, *kwargs.values()]
-        if (
+        before = [p.value for p in given if isinstance(p, CellProxy)]
+        result = super().call_module(m, forward, args, kwargs)
+        hands_on = (
             isinstance(result, CellProxy)
-            and not isinstance(m, _Probe)
-            and m is not self.cell
             and len(given) == 1
             and given[0] is result
-            and not self.is_leaf_module(m, "")
-            and result.seen == result.store.version
-        ):
-            return self._proxy(result.node, Value("skip", (result.value,), self._called(m)), result)
+            and [result.value] == before
+        )
+        if hands_on and not isinstance(m, _Probe) and m is not self.cell:
+            skip = Value("skip", (result.value,), self._called(m))
+            return self._proxy(result.node, skip, result.tensor)
         return result
 
     def to_bool(self, obj: fx.Proxy) -> bool:
@@ -174,11 +173,8 @@ class Recorder(fx.Tracer):
             )
             raise fx.proxy.TraceError(self.failure.reason)
         if kind == "placeholder":
-            proxy = self._proxy(
-                self.create_node(kind, target, (), {}), Value("input", name="the input"), None
-            )
-            proxy.tensor = self._image
-            return proxy
+            node = self.create_node(kind, target, (), {})
+            return self._proxy(node, Value("input", name="the input"), self._image)
         if kind == "call_method" and target in _SHAPE_METHODS:
             return getattr(self._known(args[0]), target)(*args[1:], **kwargs)
         if kind == "call_function" and target in _SHAPE_FUNCTIONS:
@@ -312,60 +308,36 @@ class Recorder(fx.Tracer):
         return Value("sum", tuple(inputs), called)
 
     def _register(self, node: fx.Node, value: Value, result: Any, seen: Seen) -> CellProxy:
-        """A proxy for a result, sharing the memory of the operand that it is a name for."""
-        shared = None
-        if isinstance(result, torch.Tensor):
-            address = address_of(result)
-            for proxy in reversed(self._proxies):
-                if isinstance(proxy.tensor, torch.Tensor) and address_of(proxy.tensor) == address:
-                    shared = proxy
-                    break
         if value.op == "alias" and not value.note:
-            store = shared.store if shared is not None else Store()
-            made = CellProxy(node, self, value.inputs[0], store)
+            made = CellProxy(node, self, value.inputs[0], result)
             self._proxies.append(made)
         else:
-            made = self._proxy(node, value, shared)
-        made.tensor = result
+            made = self._proxy(node, value, result)
         if seen.op == "stack":
             made.stacked = (seen.operands, seen.dim)
         return made
 
-    def _proxy(self, node: fx.Node, value: Value, shared: CellProxy | None) -> CellProxy:
+    def _proxy(self, node: fx.Node, value: Value, tensor: Any) -> CellProxy:
         self.values.append(value)
-        made = CellProxy(
-            node, self, len(self.values) - 1, shared.store if shared is not None else Store()
-        )
-        made.tensor = shared.tensor if shared is not None else None
+        made = CellProxy(node, self, len(self.values) - 1, tensor)
         self._proxies.append(made)
         return made
 
     def _note_changes(self, versions: list[int], made: CellProxy) -> None:
-        """Finds the tensors that the operation changed in place."""
-        changed = [
-            p
-            for p, before in zip(self._proxies, versions, strict=False)
-            if version_of(p.tensor) != before
-        ]
-        stores = {id(p.store): p for p in changed}
-        for proxy in stores.values():
-            if proxy.store is made.store or address_of(proxy.tensor) == address_of(made.tensor):
-                proxy.store.change(made.made)
-            else:
-                self.values.append(
-                    Value(
-                        "other",
-                        (proxy.value,),
-                        "a tensor changed in place",
-                        problem=NotRepresentable(
-                            "in_place",
-                            f"expected whole tensors; one is changed in part, in place"
-                            f"{self._line()}: compute a new tensor",
-                        ),
-                    )
-                )
-                proxy.store.change(len(self.values) - 1)
-        made.seen = made.store.version
+        """Finds the tensors that the operation changed in place, and says what they hold now."""
+        for proxy, before in zip(self._proxies, versions, strict=False):
+            if version_of(proxy.tensor) == before:
+                continue
+            if same_memory(proxy.tensor, made.tensor):
+                proxy.value = made.value
+                continue
+            problem = NotRepresentable(
+                "in_place",
+                f"expected whole tensors; one is changed in part, in place{self._line()}: compute "
+                "a new tensor",
+            )
+            self.values.append(Value("other", (proxy.value,), "a changed tensor", problem=problem))
+            proxy.value = len(self.values) - 1
 
     def _constant(self, tensor: torch.Tensor) -> Value:
         if _is_nothing(tensor):

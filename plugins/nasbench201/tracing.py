@@ -91,16 +91,22 @@ def _try(cls: type[nn.Module], trial: Trial, context: TaskContext) -> tuple[Mapp
     verdict: NotRepresentable | None = None
     mapped: Mapped | None = None
     replayed: Any = None
+    parameters = 0
     try:
         graph, replayed = Recorder(cell, trial.channels).record(image.clone())
         mapped = map_graph(graph)
+        parameters = _count_parameters(cell)
     except TracingFailed as failed:
         verdict = failed.verdict
     except NotRepresentable as refused:
         verdict = refused
-    except RecursionError:
+    except Exception as odd:
+        # A source can make torch.fx itself stumble: no cell, and no fault of the sandbox.
         verdict = NotRepresentable(
-            "too_many_nodes", "expected at most 6 operations; found a recursion without end", False
+            "untraceable",
+            f"the cell cannot be traced: {_words(odd)}; write it with plain layers "
+            "and sums, and leave nn.Module's own attributes alone",
+            certain=False,
         )
     seconds = time.perf_counter() - start
     if verdict is not None and verdict.certain:
@@ -112,7 +118,7 @@ def _try(cls: type[nn.Module], trial: Trial, context: TaskContext) -> tuple[Mapp
         raise Refusal("not_representable", verdict.reason)
     assert mapped is not None
     _check_same(output, replayed)
-    return mapped, seconds, _count_parameters(cell)
+    return mapped, seconds, parameters
 
 
 def _count_parameters(cell: nn.Module) -> int:
@@ -129,7 +135,7 @@ def _build(cls: type[nn.Module], trial: Trial) -> nn.Module:
         raise Refusal(
             "build_error",
             f"{cls.__name__}({TRIALS[0].channels}) can be built, {cls.__name__}({trial.channels}) "
-            f"raises {type(error).__name__}: {error}; take every channel count from C",
+            f"raises {_words(error)}; take every channel count from C",
         ) from error
 
 
@@ -138,9 +144,14 @@ def _forward_failed(error: Exception, trial: Trial) -> Exception:
         return error
     return Refusal(
         "forward_error",
-        f"forward works with {TRIALS[0]}, but with {trial} it raises {type(error).__name__}: "
-        f"{error}; take every channel count and size from C and from the input",
+        f"forward works with {TRIALS[0]}, but with {trial} it raises {_words(error)}; "
+        f"take every channel count and size from C and from the input",
     )
+
+
+def _words(error: Exception) -> str:
+    """An exception on one line of sane length."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
 
 
 def _check_shape(output: Any, trial: Trial) -> None:
