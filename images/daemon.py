@@ -119,7 +119,7 @@ def _start(daemon: Daemon, tell: Tell) -> docker.DockerClient:
             said = stream.read()
         cure = next((cure for cure in cures(said) if cure not in tried), None)
         if cure is None:
-            tail = "\n".join(said.splitlines()[-10:])
+            tail = "\n".join(last_words(said) or said.splitlines()[-8:])
             raise ImageError(
                 f"expected dockerd to start, found that it ends; its log {daemon.log}:\n{tail}\n"
                 "correct what it names and try again; inside a container it needs --privileged"
@@ -146,9 +146,13 @@ SYMPTOMS = (
 def cures(log: str) -> tuple[str, ...]:
     """The cures for what a dockerd that ended wrote, the mildest first. Pure."""
     # Its last word counts; warnings about iptables stand in the log of a healthy one too.
-    ends = [line for line in log.splitlines() if "failed to start daemon" in line.lower()]
-    text = "\n".join(ends) or log
+    text = "\n".join(last_words(log)) or log
     return next((found for symptom, found in SYMPTOMS if symptom in text), ())
+
+
+def last_words(log: str) -> list[str]:
+    """The lines in which dockerd says why it ended."""
+    return [line for line in log.splitlines() if line.startswith("failed to start daemon")]
 
 
 def _mount_cgroups(tell: Tell) -> None:
