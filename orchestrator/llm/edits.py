@@ -8,6 +8,7 @@ methods and a reader in ``_READERS``.
 from __future__ import annotations
 
 import ast
+import copy
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -94,7 +95,7 @@ _READERS: tuple[Callable[[ast.ClassDef], Network], ...] = (lambda node: DagNetwo
 
 @lru_cache(maxsize=4096)
 def read_class(source: str) -> ast.ClassDef | None:
-    """The last class with a ``forward`` that the source defines; None where there is none."""
+    """The last class with a ``forward`` in the source, or the last class; None without one."""
     if len(source) > MAX_CHARACTERS:
         return None
     try:
@@ -103,12 +104,11 @@ def read_class(source: str) -> ast.ClassDef | None:
             tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError, SystemError):
         return None
-    for node in reversed(tree.body):
-        if isinstance(node, ast.ClassDef) and any(
-            isinstance(item, ast.FunctionDef) and item.name == "forward" for item in node.body
-        ):
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    for node in reversed(classes):
+        if any(isinstance(item, ast.FunctionDef) and item.name == "forward" for item in node.body):
             return node
-    return None
+    return classes[-1] if classes else None
 
 
 @lru_cache(maxsize=4096)
@@ -125,8 +125,10 @@ def read_network(source: str) -> Network | None:
     return None
 
 
-def apply(rng: Random, parents: Sequence[str], edit: Edit, times: int = 1) -> list[str]:
-    """The lines of the body of a new class: the parents, edited.
+def apply(
+    rng: Random, parents: Sequence[str], edit: Edit, *, name: str = "Net", times: int = 1
+) -> list[str]:
+    """The lines of the body of a new class, called ``name``: the parents, edited.
 
     A mutation edits the first parent, ``times`` over; a crossover mixes all. Parents that no form
     can hold are left out; where that leaves none, the first parent that is a class at all comes
@@ -138,7 +140,7 @@ def apply(rng: Random, parents: Sequence[str], edit: Edit, times: int = 1) -> li
         if (network := read_network(parent)) is not None and network.accepts(edit)
     ]
     if not networks or (not edit.combine and read_network(parents[0]) is not networks[0]):
-        return _unchanged(parents)
+        return _unchanged(parents, name)
     network = networks[0]
     if edit.combine:
         return network.combine(rng, networks[1:], edit).body(edit)
@@ -147,13 +149,25 @@ def apply(rng: Random, parents: Sequence[str], edit: Edit, times: int = 1) -> li
     return network.body(edit)
 
 
-def _unchanged(parents: Sequence[str]) -> list[str]:
+def _unchanged(parents: Sequence[str], name: str) -> list[str]:
     for parent in parents:
         node = read_class(parent)
-        if node is not None:
-            try:
-                lines = "\n".join(ast.unparse(item) for item in node.body).splitlines()
-            except RecursionError:
-                continue
-            return [f"    {line}" if line else "" for line in lines]
+        if node is None:
+            continue
+        try:
+            body = [ast.unparse(_named(item, node.name, name)) for item in node.body]
+        except RecursionError:
+            continue
+        return [f"    {line}" if line else "" for text in body for line in text.splitlines()]
     return ["    def forward(self, x):", "        return x"]
+
+
+def _named(node: ast.stmt, old: str, new: str) -> ast.stmt:
+    """The statement, with the name of a class changed (``super(Old, self)``)."""
+    if old == new:
+        return node
+    node = copy.deepcopy(node)
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Name) and inner.id == old:
+            inner.id = new
+    return node

@@ -7,6 +7,7 @@ model finds beyond what this finds is its own merit.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from random import Random
@@ -19,6 +20,7 @@ from orchestrator.llm.protocol import Completion, Request, StopReason
 #: that rises to a half at temperature 1.
 SINGLE_EDIT_TEMPERATURE = 0.6
 _SECOND_EDIT_SLOPE = 0.5 / (1.0 - SINGLE_EDIT_TEMPERATURE)
+_CLASS_NAME = re.compile(r"class\s+(\w+)")
 
 
 class Rules:
@@ -66,7 +68,10 @@ def _answer(request: Request) -> str:
     rng = Random(request.seed)
     chance = (request.temperature - SINGLE_EDIT_TEMPERATURE) * _SECOND_EDIT_SLOPE
     times = 2 if rng.random() < chance else 1
-    return _continue(request.opening, apply(rng, request.parents, request.edit, times))
+    named = _CLASS_NAME.search(request.opening)
+    name = named.group(1) if named else "Net"
+    body = apply(rng, request.parents, request.edit, name=name, times=times)
+    return _continue(request.opening, body)
 
 
 def _continue(opening: str, body: list[str]) -> str:
