@@ -11,7 +11,9 @@ from torch.nn import functional
 
 from plugins.nasbench201.layers import (
     Seen,
+    computed,
     convolution,
+    is_computed,
     normalisation,
     other_layer,
     pooling,
@@ -166,6 +168,8 @@ def _see(
         given = bind(_TORCH_NORM if target is torch.batch_norm else _NORM, args, kwargs)
         weight = given.get("weight")
         owner = weight if weight is not None else given.get("running_mean")
+        if owner is not None and is_computed(owner):
+            return computed(name)
         features = None if owner is None else len(owner)
         return normalisation(name, channels, given["input"], features, weight, owner)
     if called in _ZEROS:

@@ -50,6 +50,21 @@ def pair(value: Any) -> tuple[Any, Any]:
     return value, value
 
 
+def is_computed(weight: Any) -> bool:
+    """Whether a weight is no tensor of its own, but computed from others in forward."""
+    return not isinstance(weight, torch.Tensor) or (weight.requires_grad and not weight.is_leaf)
+
+
+def computed(name: str) -> Seen:
+    """A layer whose weight :func:`is_computed`."""
+    return refuse(
+        "computed_weight",
+        name,
+        "expected a weight that is a parameter of its own; found one computed from other tensors "
+        "in forward: use a plain layer",
+    )
+
+
 # --- convolution, normalisation, pooling -------------------------------------------------------
 
 
@@ -65,6 +80,8 @@ def convolution(
     padding_mode: str = "zeros",
 ) -> Seen:
     """A convolution with the given weight (out, in / groups, height, width)."""
+    if is_computed(weight):
+        return computed(name)
     if weight.dim() != 4:
         return refuse("layer", name, f"expected a convolution over 2 dimensions; {ALLOWED}", False)
     kernel = tuple(weight.shape[2:])
@@ -102,13 +119,6 @@ def convolution(
             f"expected {channels} input and {channels} output channels, C of both; found "
             f"{weight.shape[1]} and {weight.shape[0]}: use Conv2d(C, C, ...)",
             certain=False,
-        )
-    if weight.requires_grad and not weight.is_leaf:
-        return refuse(
-            "computed_weight",
-            name,
-            "expected a weight that is a parameter of its own; found one computed from other "
-            "tensors (weight_norm, or arithmetic in forward): use a plain nn.Conv2d",
         )
     return Seen("conv", (operand,), kernel=kernel[0], weight=weight)
 

@@ -291,6 +291,19 @@ class TestNotRepresentable:
     def test_a_tensor_changed_in_part_is_no_cell(self, line):
         assert verdict(block(line, "return self.a(x)"))[0] == "not_representable"
 
+    @pytest.mark.parametrize(
+        "call",
+        [
+            "F.conv2d(x, self.a.op[1].weight * 2)",
+            "F.conv2d(x, x.mean((0, 2, 3)).diag()[:, :, None, None])",
+            "F.batch_norm(self.a.op[1](x), None, None, self.a.op[2].weight * 2, training=True)",
+        ],
+    )
+    def test_weights_computed_in_forward_are_no_layers(self, call):
+        kind, reason = verdict(block(f"return {call}"))
+        assert kind == "not_representable"
+        assert "computed from other tensors" in reason
+
     def test_endless_chains_end(self):
         source = block("for _ in range(3000):", "    x = x * 1 + 0", "return x")
         assert verdict(source)[0] == "not_representable"
@@ -371,6 +384,18 @@ class TestRepresentable:
                                       "x.view(x.shape)", "x.contiguous()", "x * 1"])  # fmt: skip
     def test_identities(self, same):
         assert cell_of(block(f"return {same}")) == (NONE, NONE, NONE, SKIP, NONE, NONE)
+
+    def test_a_helper_that_hands_its_input_on_is_a_skip_connect(self):
+        helper = "class Skip(nn.Module):\n    def forward(self, x):\n        return x\n"
+        source = block("return self.a(self.s(x))", init=["self.s = Skip()"])
+        source = source.replace("class Net", helper + "class Net")
+        assert cell_of(source) == (SKIP, NONE, NONE, NONE, CONV1X1, NONE)
+
+    def test_layers_in_a_plain_list_are_said_not_to_be_trained(self):
+        source = net(["self.layers = [nn.Conv2d(C, C, 1)]"], ["return self.layers[0](x)"])
+        kind, report = verdict(source)
+        assert (kind, tuple(report["cell"])) == ("ok", CONVOLVES)
+        assert any("not registered" in note for note in report["normalised"])
 
     @pytest.mark.parametrize(
         "lines",
