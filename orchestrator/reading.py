@@ -52,7 +52,7 @@ def read_run(path: Path) -> ReadRun:
         )
         descriptors = tuple(Descriptor(**values) for values in config["descriptors"])
         prompts = tuple(str(text) for text in config["prompts"])
-    except (KeyError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         store.close()
         raise StoreError(
             f"expected a whole config.json in {path}, found {error!r} missing or wrong; restore it "
@@ -61,10 +61,15 @@ def read_run(path: Path) -> ReadRun:
     state = SearchState(
         settings, descriptors, len(prompts), store.network_centroids, store.prompt_centroids
     )
-    rows = tuple(store.candidates())
-    for row in rows:
-        if row.committed:
-            state.restore(row.candidate())
+    try:
+        rows = tuple(store.candidates())
+        with store.whole():
+            for row in rows:
+                if row.committed:
+                    state.restore(row.candidate())
+    except BaseException:
+        store.close()
+        raise
     return ReadRun(store, settings, descriptors, prompts, state, rows)
 
 

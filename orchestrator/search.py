@@ -7,10 +7,11 @@ finds depends on its seed and its completions alone.
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -27,7 +28,7 @@ from orchestrator.progress import Committed, RunProgress, View
 from orchestrator.prompting import assemble, build_request
 from orchestrator.settings import SearchSettings
 from orchestrator.state import SearchState
-from orchestrator.store import RunStore
+from orchestrator.store import RunStore, Stored, storable
 from plugins.contract import Evaluation, Plugin, PluginError, ReportError
 from sandbox.executor import Executor
 from sandbox.outcome import Outcome, OutcomeKind
@@ -125,7 +126,7 @@ class Search:
             max_hours=settings.max_hours,
             slots=executor.slots,
         )
-        self._results: dict[str, Result] = {}
+        self._judged: dict[str, int] = {}
         self._sources: dict[int, str] = {}
         self._elapsed_before = 0.0
         self._started = time.monotonic()
@@ -166,11 +167,14 @@ class Search:
         if not self.state.committed and not unfinished:
             unfinished = [self._plan_seed()]
         while True:
-            if unfinished:
-                self._generation(unfinished)
+            # First of all: a run whose budget is spent may lie in the middle of a generation.
             reason = self._budget_spent()
             if reason:
                 return reason
+            if unfinished:
+                self._generation(unfinished)
+                unfinished = []
+                continue
             generation = self.state.generation + 1
             plans = plan_generation(self.state, self._settings, self._rng, generation)
             self._store.add_generation(generation, plans, self._rng.bit_generator.state)
@@ -193,43 +197,63 @@ class Search:
 
     def _plan_seed(self) -> _Row:
         plan = Plan(number=0, generation=0, operator=Operator.SEED)
-        source = self._plugin.seed
         self._store.add_generation(0, [plan], self._rng.bit_generator.state)
+        return _Row(plan, self._write_seed())
+
+    def _write_seed(self) -> Writing:
+        source = self._plugin.seed
         writing = Writing(source, source_key(source))
         self._store.write(0, writing)
-        return _Row(plan, writing)
+        return writing
 
     def _restore(self) -> list[_Row]:
         """Rebuild the state from the store; returns what is planned and not committed yet."""
-        meta = self._store.meta()
-        self._elapsed_before = float(meta.get("elapsed", 0.0))
-        self._llm_seconds = float(meta.get("llm_seconds", 0.0))
         unfinished: list[_Row] = []
-        for stored in self._store.candidates():
-            if stored.result is not None and stored.writing is not None:
-                self._keep(stored.writing.key, stored.result)
-            if stored.committed:
-                candidate = stored.candidate()
-                self.state.restore(candidate)
-                self._count(candidate)
-            if stored.writing is not None:
-                self.progress.tokens_in += stored.writing.tokens_in
-                self.progress.tokens_out += stored.writing.tokens_out
-            if stored.committed:
-                continue
-            unfinished.append(_Row(stored.plan, stored.writing))
-        last = self._store.last_generation()
-        if last is not None:
-            self._rng.bit_generator.state = last[1]
+        with self._store.whole():
+            meta = self._store.meta()
+            self._elapsed_before = float(meta.get("elapsed", 0.0))
+            self._llm_seconds = float(meta.get("llm_seconds", 0.0))
+            for stored in self._store.candidates():
+                row = self._restore_one(stored)
+                if row is not None:
+                    unfinished.append(row)
+            last = self._store.last_generation()
+            if last is not None:
+                self._rng.bit_generator.state = last[1]
         self._committed_before = self.state.committed
+        self.progress.generation = self.state.generation
         return unfinished
+
+    def _restore_one(self, stored: Stored) -> _Row | None:
+        """Take a stored candidate in; returns what is still to be done for it."""
+        plan, writing, result = stored.plan, stored.writing, stored.result
+        if writing is not None:
+            self.progress.tokens_in += writing.tokens_in
+            self.progress.tokens_out += writing.tokens_out
+        # A seed network that failed is judged again: it is the plugin or the limits that are
+        # wrong, and they may have been put right since.
+        retry = plan.operator is Operator.SEED and not stored.committed
+        if result is not None and writing is not None and not (retry and not result.outcome.ok):
+            self._keep(writing.key, plan.number, result)
+        if stored.committed:
+            candidate = stored.candidate()
+            self.state.restore(candidate)
+            self._count(candidate)
+            return None
+        if writing is None and plan.operator is Operator.SEED:
+            # Killed between planning the seed network and writing it.
+            writing = self._write_seed()
+        return _Row(plan, writing)
 
     def _generation(self, rows: list[_Row]) -> None:
         """Write, judge and commit these candidates, or as many as the budget allows."""
         plans = rows[0].plan
         if plans.generation != self.state.generation:
             self.state.begin_generation(plans.generation)
-        done = self._settings.batch - len(rows)
+        # Generation 0 is the seed network alone.
+        done = self._settings.batch - len(rows) if plans.generation else 0
+        # Parents come from the archives as they stand now: those of earlier generations are done.
+        self._sources.clear()
         progress = self.progress
         progress.generation = plans.generation
         progress.operator = plans.operator.value
@@ -255,7 +279,8 @@ class Search:
 
     def written(self, number: int, completion: Completion) -> Writing:
         """Store a completion."""
-        source = assemble(self._prompts, completion.text)
+        # What is no valid Unicode can neither be stored nor sent: every step gets the same text.
+        source = storable(assemble(self._prompts, completion.text))
         writing = Writing(
             source,
             source_key(source),
@@ -276,13 +301,31 @@ class Search:
 
     def known(self, key: str) -> Result | None:
         """The result of a source with this key, where there is one."""
-        return self._results.get(key)
+        owner = self._judged.get(key)
+        stored = None if owner is None else self._store.candidate(owner)
+        return stored.result if stored is not None else None
 
     def judged(self, owner: int, key: str, outcome: Outcome) -> Result:
-        """Evaluate an outcome, and store it."""
+        """Evaluate an outcome, and store it.
+
+        Raises:
+            SearchError: the sandbox failed too often in a row. The candidates that are not
+                committed yet will be judged again.
+        """
         result = evaluate(self._plugin, outcome)
-        self._keep(key, result)
         self._store.record(owner, result)
+        self._keep(key, owner, result)
+        if result.outcome.kind is not OutcomeKind.SANDBOX_ERROR:
+            self._sandbox_errors = 0
+            return result
+        # Jobs are counted, not candidates: many may wait for the same source's job.
+        self._sandbox_errors += 1
+        if self._sandbox_errors >= MAX_SANDBOX_ERRORS:
+            raise SearchError(
+                f"expected the sandbox to work, found {self._sandbox_errors} failures of its "
+                f"own in a row, the last: {result.outcome.reason}; llmatic-orch doctor looks "
+                f"for the cause, then: llmatic-orch resume {self.progress.run}"
+            )
         return result
 
     def commit(self, row: _Row, result: Result) -> bool:
@@ -297,19 +340,8 @@ class Search:
             )
         duplicate_of, entered = self.state.commit(plan, row.writing.key, result)
         self._store.commit(plan.number, result, duplicate_of, entered)
-        self._sources.pop(plan.number, None)
         shown = self._count(Candidate(plan, row.writing, result, duplicate_of, entered))
         self._view.committed(shown)
-        if result.outcome.kind is OutcomeKind.SANDBOX_ERROR:
-            self._sandbox_errors += 1
-            if self._sandbox_errors >= MAX_SANDBOX_ERRORS:
-                raise SearchError(
-                    f"expected the sandbox to work, found {self._sandbox_errors} failures of its "
-                    f"own in a row, the last: {result.outcome.reason}; llmatic-orch doctor looks "
-                    f"for the cause, then: llmatic-orch resume {self.progress.run}"
-                )
-        else:
-            self._sandbox_errors = 0
         return bool(self._budget_spent())
 
     def tick(self) -> None:
@@ -346,9 +378,10 @@ class Search:
 
     # -- accounts --------------------------------------------------------------------------
 
-    def _keep(self, key: str, result: Result) -> None:
+    def _keep(self, key: str, number: int, result: Result) -> None:
+        """Remember where a source's result is stored, not the result: it may be long."""
         if result.outcome.kind is not OutcomeKind.SANDBOX_ERROR:
-            self._results[key] = result
+            self._judged.setdefault(key, number)
 
     def _source(self, number: int) -> str:
         source = self._sources.get(number)
@@ -565,8 +598,9 @@ class _Generation:
 
         def write() -> None:
             error: BaseException | None = None
-            completions = self._search.llm.complete(requests)
+            completions: Iterator[Completion] | None = None
             try:
+                completions = self._search.llm.complete(requests)
                 for completion in completions:
                     self._events.put(Written(numbers[completion.index], completion))
                     if self._stop.is_set():
@@ -592,7 +626,9 @@ def evaluate(plugin: Plugin, outcome: Outcome) -> Result:
     if not outcome.ok or outcome.report is None:
         return Result(outcome)
     try:
-        evaluation = plugin.evaluate(outcome.report)
+        evaluation = _plain(plugin.evaluate(outcome.report))
+    except PluginError:
+        raise
     except ReportError as error:
         forged = Outcome(
             OutcomeKind.PROTOCOL_VIOLATION,
@@ -604,8 +640,24 @@ def evaluate(plugin: Plugin, outcome: Outcome) -> Result:
             outcome.attempts,
         )
         return Result(forged)
+    except Exception as error:
+        raise PluginError(
+            f"expected plugin {plugin.name} to judge a report or refuse it (ReportError), found "
+            f"{type(error).__name__}: {error}; this is the plugin's fault: "
+            f"llmatic-orch plugins check {plugin.name} says more"
+        ) from error
     _check(plugin, evaluation)
     return Result(outcome, evaluation)
+
+
+def _plain(evaluation: Evaluation) -> Evaluation:
+    """The same in Python's own types, as it will be read back (a plugin may give numpy's)."""
+    return Evaluation(
+        float(evaluation.fitness),
+        tuple(float(value) for value in evaluation.descriptors),
+        None if evaluation.identity is None else storable(str(evaluation.identity)),
+        json.loads(json.dumps(dict(evaluation.details))),
+    )
 
 
 def _check(plugin: Plugin, evaluation: Evaluation) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -56,9 +57,20 @@ class SearchSettings:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> SearchSettings:
-        """Back from JSON; a setting that an older version did not know keeps its default."""
-        known = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in values.items() if name in known})
+        """Back from JSON; a setting that an older version did not know keeps its default.
+
+        Raises:
+            ValueError: a value is none of its setting's.
+        """
+        known = {field.name: str(field.type) for field in fields(cls)}
+        given = {name: value for name, value in values.items() if name in known}
+        for name, value in given.items():
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            whole = number and ("float" in known[name] or isinstance(value, int))
+            none = value is None and "None" in known[name]
+            if not none and not (whole and math.isfinite(value) and value >= 0):
+                raise ValueError(f"{name} is {value!r}")
+        return cls(**given)
 
     def clamp(self, temperature: float) -> float:
         """A temperature within its bounds."""

@@ -8,13 +8,14 @@ from there. ``config.json`` says what the run is; ``centroids.npz`` holds both a
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import sqlite3
 import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,13 +25,32 @@ from typing import IO, Any
 import numpy as np
 
 from orchestrator.candidate import Candidate, Operator, Plan, Result, Writing
-from orchestrator.errors import OrchestratorError
 from orchestrator.llm.protocol import StopReason
+from orchestrator.run_folder import (
+    FORMAT_VERSION,
+    STAGING,
+    StoreError,
+    cannot_write,
+    check_new,
+    damaged,
+    is_running,
+    read_centroids,
+    read_config,
+    take_lock,
+)
 from plugins.contract import Evaluation
 from sandbox.outcome import Outcome, OutcomeKind
 
-#: Version of the folder's layout and of the tables. Readers take this one and all older ones.
-FORMAT_VERSION = 1
+__all__ = [
+    "FORMAT_VERSION",
+    "RunStore",
+    "StoreError",
+    "Stored",
+    "check_new",
+    "is_running",
+    "read_config",
+    "storable",
+]
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -70,14 +90,11 @@ CREATE TABLE candidates (
 );
 """
 
+_COLUMNS = frozenset(re.findall(r"^    ([a-z_]+) ", _SCHEMA.partition("TABLE candidates")[2], re.M))
 _RESULT_COLUMNS = (
     "kind, reason, report, stdout, stderr, seconds, attempts, "
     "fitness, descriptors, identity, details"
 )
-
-
-class StoreError(OrchestratorError):
-    """The run folder cannot be used. Says what was expected, found, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -137,12 +154,15 @@ class RunStore:
             StoreError: the folder exists and holds something, or cannot be written.
         """
         check_new(path)
+        # Made beside its place and moved there, so that no half-made run is ever seen; in an
+        # empty folder (it may be a mount point, which cannot be moved to) file by file.
+        in_place = path.is_dir()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            # Made beside its place and moved there, so that no half-made run is ever seen.
-            staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+            place = path if in_place else path.parent
+            staging = Path(tempfile.mkdtemp(prefix=STAGING, dir=place))
         except OSError as error:
-            raise StoreError(_cannot_write(path, error)) from error
+            raise StoreError(cannot_write(path, error)) from error
         try:
             full = {"format_version": FORMAT_VERSION, **config}
             (staging / "config.json").write_text(json.dumps(full, indent=2) + "\n", "utf-8")
@@ -151,23 +171,12 @@ class RunStore:
             )
             (staging / "lock").touch()
             with _guard(path):
-                connection = sqlite3.connect(staging / "run.sqlite")
-                connection.execute("PRAGMA journal_mode=WAL")
-                connection.executescript(_SCHEMA)
-                connection.execute(
-                    "INSERT INTO meta VALUES ('format_version', ?)", (str(FORMAT_VERSION),)
-                )
-                connection.commit()
-                connection.close()
-            staging.chmod(0o755)
-            if path.exists():
-                path.rmdir()
-            staging.rename(path)
+                _make_database(staging / "run.sqlite")
+            _publish(staging, path, in_place)
         except OSError as error:
-            raise StoreError(_cannot_write(path, error)) from error
+            raise StoreError(cannot_write(path, error)) from error
         finally:
-            if staging.exists():
-                shutil.rmtree(staging, ignore_errors=True)
+            shutil.rmtree(staging, ignore_errors=True)
         return cls.open(path)
 
     @classmethod
@@ -182,28 +191,11 @@ class RunStore:
             StoreError: no run there, damaged, of a newer format, or (to write) in use.
         """
         config = read_config(path)
-        lock = _lock(path) if write else None
+        lock = take_lock(path) if write else None
         try:
-            networks, prompts = _read_centroids(path)
-            database = path / "run.sqlite"
-            if not database.is_file():
-                raise StoreError(_damaged(path, "run.sqlite is missing"))
+            networks, prompts = read_centroids(path)
             with _guard(path):
-                if write:
-                    connection = sqlite3.connect(database, timeout=30)
-                    connection.execute("PRAGMA journal_mode=WAL")
-                    # NORMAL survives the death of the process; only a power cut can lose the
-                    # last steps, and never breaks the file.
-                    connection.execute("PRAGMA synchronous=NORMAL")
-                else:
-                    connection = _connect_read_only(database)
-                connection.row_factory = sqlite3.Row
-                # SQLite finds damage only where it reads: ask once, so that a broken file is
-                # noticed before anything is built on it.
-                verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-                if verdict != "ok":
-                    raise StoreError(_damaged(path, f"run.sqlite: {verdict}"))
-                connection.execute("SELECT number, committed FROM candidates LIMIT 1").fetchone()
+                connection = _connect(path, write)
         except BaseException:
             if lock is not None:
                 lock.close()
@@ -249,14 +241,12 @@ class RunStore:
 
     def write(self, number: int, writing: Writing) -> None:
         """Store what the LLM wrote for a candidate."""
-        # Text that is no valid Unicode cannot be stored as such; it is kept readable.
-        source = writing.source.encode("utf-8", "backslashreplace").decode("utf-8")
         with self._transaction() as db:
             db.execute(
                 "UPDATE candidates SET source = ?, source_key = ?, tokens_in = ?, tokens_out = ?,"
                 " stop = ?, llm_seconds = ? WHERE number = ?",
                 (
-                    source,
+                    storable(writing.source),
                     writing.key,
                     writing.tokens_in,
                     writing.tokens_out,
@@ -296,7 +286,8 @@ class RunStore:
         """All that :meth:`set_meta` stored."""
         with _guard(self.path):
             rows = self._connection.execute("SELECT key, value FROM meta").fetchall()
-        return {row["key"]: json.loads(row["value"]) for row in rows}
+        with self.whole():
+            return {row["key"]: json.loads(row["value"]) for row in rows}
 
     def last_generation(self) -> tuple[int, Any] | None:
         """Number of the last planned generation, and the generator's state after it."""
@@ -304,7 +295,8 @@ class RunStore:
             row = self._connection.execute(
                 "SELECT number, rng_state FROM generations ORDER BY number DESC LIMIT 1"
             ).fetchone()
-        return (row["number"], json.loads(row["rng_state"])) if row else None
+        with self.whole():
+            return (row["number"], json.loads(row["rng_state"])) if row else None
 
     def candidates(self) -> Iterator[Stored]:
         """All candidates in the order of their numbers."""
@@ -322,10 +314,26 @@ class RunStore:
 
     def source(self, number: int) -> str:
         """The source of a candidate that has been written."""
-        stored = self.candidate(number)
-        if stored is None or stored.writing is None:
-            raise StoreError(_damaged(self.path, f"candidate {number} has no source"))
-        return stored.writing.source
+        with _guard(self.path):
+            row = self._connection.execute(
+                "SELECT source FROM candidates WHERE number = ?", (number,)
+            ).fetchone()
+        if row is None or row["source"] is None:
+            raise StoreError(damaged(self.path, f"candidate {number} has no source"))
+        return str(row["source"])
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Around work with what was read: where the parts do not fit, the run is damaged.
+
+        Raises:
+            StoreError: instead of the error that came of it.
+        """
+        try:
+            yield
+        except (ValueError, TypeError, LookupError, AssertionError, RecursionError) as error:
+            what = f"run.sqlite: {type(error).__name__}: {error}"
+            raise StoreError(damaged(self.path, what)) from error
 
     # -- helpers ---------------------------------------------------------------------------
 
@@ -336,10 +344,10 @@ class RunStore:
             f"UPDATE candidates SET {', '.join(f'{name} = ?' for name in names)} WHERE number = ?",
             (
                 outcome.kind.value,
-                outcome.reason,
+                storable(outcome.reason),
                 _dump(outcome.report),
-                outcome.stdout,
-                outcome.stderr,
+                storable(outcome.stdout),
+                storable(outcome.stderr),
                 _dump(outcome.seconds),
                 outcome.attempts,
                 evaluation.fitness if evaluation else None,
@@ -356,102 +364,92 @@ class RunStore:
             yield self._connection
 
 
-def check_new(path: Path) -> None:
-    """Make sure that a run folder can be made there.
-
-    Raises:
-        StoreError: it exists and holds something.
-    """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise StoreError(
-            f"expected a new run folder, found that {path} exists; choose another with --run, "
-            f"or continue it with: llmatic-orch resume {path}"
-        )
+def _make_database(file: Path) -> None:
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.executescript(_SCHEMA)
+        connection.execute("INSERT INTO meta VALUES ('format_version', ?)", (str(FORMAT_VERSION),))
+        connection.commit()
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """A run's configuration.
-
-    Raises:
-        StoreError: no run there, damaged, or of a newer format.
-    """
-    file = path / "config.json"
-    if not file.is_file():
-        found = "no such folder" if not path.exists() else "no config.json in it"
-        raise StoreError(
-            f"expected a run folder at {path}, found {found}; llmatic-orch runs lists the runs here"
-        )
+def _publish(staging: Path, path: Path, in_place: bool) -> None:
+    """Move a new run to its place; ``config.json``, which makes a folder a run, comes last."""
+    if not in_place:
+        staging.chmod(0o755)
+        try:
+            staging.rename(path)
+        except OSError:
+            # Another process may have been faster: say so.
+            check_new(path)
+            raise
+        return
+    folder = os.open(path, os.O_RDONLY)
     try:
-        config = json.loads(file.read_text("utf-8"))
-        version = config["format_version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(_damaged(path, f"config.json: {error}")) from error
-    if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise StoreError(
-            f"expected a run of format {FORMAT_VERSION} or older, found format {version} in "
-            f"{path}; upgrade llmatic-orch to read it"
-        )
-    return dict(config)
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        check_new(path)
+        for name in ("lock", "centroids.npz", "run.sqlite", "config.json"):
+            (staging / name).rename(path / name)
+        for left in path.iterdir():
+            if left.name.startswith(STAGING):
+                shutil.rmtree(left, ignore_errors=True)
+    finally:
+        os.close(folder)
 
 
-def is_running(path: Path) -> bool:
-    """Whether a process holds the run's lock right now."""
+def _connect(path: Path, write: bool) -> sqlite3.Connection:
+    """A connection to a database that was found whole."""
+    database = path / "run.sqlite"
+    if not database.is_file():
+        raise StoreError(damaged(path, "run.sqlite is missing"))
+    if database.stat().st_size == 0:
+        # SQLite would take it for a new database, and make it one.
+        raise StoreError(damaged(path, "run.sqlite is empty"))
+    connection = sqlite3.connect(database, timeout=30) if write else _connect_read_only(database)
     try:
-        with open(path / "lock", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def _read_centroids(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        with np.load(path / "centroids.npz", allow_pickle=False) as file:
-            networks, prompts = file["networks"], file["prompts"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise StoreError(_damaged(path, f"centroids.npz: {error}")) from error
-    for name, array in (("networks", networks), ("prompts", prompts)):
-        if array.ndim != 2 or array.shape[1] != 2 or not np.isfinite(array).all():
-            raise StoreError(_damaged(path, f"centroids.npz: {name} has shape {array.shape}"))
-    return networks, prompts
+        connection.row_factory = sqlite3.Row
+        # SQLite finds damage only where it reads: ask once, so that a broken file is noticed
+        # before anything is built on it.
+        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if verdict != "ok":
+            raise StoreError(damaged(path, f"run.sqlite: {verdict}"))
+        found = {row["name"] for row in connection.execute("PRAGMA table_info(candidates)")}
+        missing = sorted(_COLUMNS - found)
+        if missing:
+            raise StoreError(damaged(path, f"run.sqlite: candidates has no {missing[0]}"))
+        for table in ("meta", "generations"):
+            connection.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()
+        if write:
+            connection.execute("PRAGMA journal_mode=WAL")
+            # NORMAL survives the death of the process; only a power cut can lose the last
+            # steps, and never breaks the file.
+            connection.execute("PRAGMA synchronous=NORMAL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _connect_read_only(database: Path) -> sqlite3.Connection:
-    """Open for reading beside a writer; a folder that cannot be written to is read as it lies."""
-    if os.access(database.parent, os.W_OK):
+    """Open for reading beside a writer; where nothing can be written, read what lies there."""
+    if os.access(database.parent, os.W_OK) and os.access(database, os.W_OK):
         connection = sqlite3.connect(database, timeout=30)
         connection.execute("PRAGMA query_only=1")
         return connection
-    return sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+    uri = f"{database.absolute().as_uri()}?mode=ro"
+    connection = sqlite3.connect(uri, uri=True, timeout=30)
+    try:
+        connection.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.OperationalError:
+        # Without its -shm file, SQLite reads it only if told that nobody writes. So it is: a
+        # writer would have made that file.
+        connection.close()
+        connection = sqlite3.connect(f"{uri}&immutable=1", uri=True)
+    return connection
 
 
-def _lock(path: Path) -> IO[str]:
-    try:
-        file = open(path / "lock", "a+", encoding="utf-8")  # noqa: SIM115
-    except OSError as error:
-        raise StoreError(_cannot_write(path, error)) from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.seek(0)
-        owner = file.read().strip()
-        file.close()
-        who = f"process {owner}" if owner.isdigit() else "another process"
-        raise StoreError(
-            f"expected to be the only one that runs {path}, found that {who} is running it; "
-            f"watch it with: llmatic-orch show {path}, or stop it first"
-        ) from error
-    try:
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-    except OSError:
-        # The number is for the other's message alone; a full disk must not keep a run from
-        # saying so in its own words.
-        pass
-    return file
+def storable(text: str) -> str:
+    """Text as it can be stored and read back: what is no valid Unicode becomes ``\\udcff``."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @contextmanager
@@ -467,21 +465,10 @@ def _guard(path: Path) -> Iterator[None]:
                 f"there, then: llmatic-orch resume {path} (all that was stored is kept)"
             ) from error
         if "readonly" in text or "unable to open" in text or "locked" in text:
-            raise StoreError(_cannot_write(path, error)) from error
-        raise StoreError(_damaged(path, f"run.sqlite: {text}")) from error
+            raise StoreError(cannot_write(path, error)) from error
+        raise StoreError(damaged(path, f"run.sqlite: {text}")) from error
     except sqlite3.DatabaseError as error:
-        raise StoreError(_damaged(path, f"run.sqlite: {error}")) from error
-
-
-def _cannot_write(path: Path, error: Exception) -> str:
-    return f"expected to write to {path}, found: {error}; free space, or choose another with --run"
-
-
-def _damaged(path: Path, what: str) -> str:
-    return (
-        f"expected a whole run in {path}, found it damaged ({what}); nothing was changed: restore "
-        "the folder from a copy, or start a new run"
-    )
+        raise StoreError(damaged(path, f"run.sqlite: {error}")) from error
 
 
 def _dump(value: Any) -> str | None:
@@ -495,8 +482,8 @@ def _load(text: str | None) -> Any:
 def _stored(path: Path, row: sqlite3.Row) -> Stored:
     try:
         return _parse(row)
-    except (ValueError, TypeError, KeyError) as error:
-        raise StoreError(_damaged(path, f"candidate {row['number']}: {error}")) from error
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise StoreError(damaged(path, f"candidate {row['number']}: {error}")) from error
 
 
 def _parse(row: sqlite3.Row) -> Stored:
