@@ -8,16 +8,26 @@ classified by the phase in which the candidate raised it; and it refuses a candi
 
 from __future__ import annotations
 
+import linecache
+import sys
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any
 
-#: Phases that a task may enter, and the outcome kind of an exception raised in each.
+#: Phases that a task may enter, and the outcome kind of an exception raised in each. In any other
+#: phase an exception makes the candidate ``crashed``.
 PHASES: Mapping[str, str] = {
     "syntax": "syntax_error",
     "import": "import_error",
     "build": "build_error",
     "forward": "forward_error",
 }
+
+#: The file name under which a candidate's source is compiled; tracebacks are searched for it.
+CANDIDATE_FILE = "<candidate>"
+
+#: The module that a candidate's source is executed as.
+CANDIDATE_MODULE = "candidate"
 
 
 class Refusal(Exception):
@@ -43,13 +53,17 @@ class TaskContext:
     def phase(self, name: str, note: str = "") -> None:
         """Enter a phase; ``note`` is shown in the live view (``"3/50"``)."""
         self.current = name
-        self._tell({"phase": name, "note": note})
+        self._tell({"phase": name[:32], "note": note[:64]})
 
     def load(self, source: str) -> dict[str, Any]:
         """Compile and execute a source; returns its namespace. Enters ``syntax``, ``import``."""
         self.phase("syntax")
-        code = compile(source, "<candidate>", "exec", dont_inherit=True)
+        code = compile(source, CANDIDATE_FILE, "exec", dont_inherit=True)
         self.phase("import")
-        namespace: dict[str, Any] = {"__name__": "candidate", "__builtins__": __builtins__}
-        exec(code, namespace)
-        return namespace
+        lines = source.splitlines(True)
+        linecache.cache[CANDIDATE_FILE] = (len(source), None, lines, CANDIDATE_FILE)
+        # A real module, since dataclasses and typing look a class's module up by its name.
+        module = ModuleType(CANDIDATE_MODULE)
+        sys.modules[CANDIDATE_MODULE] = module
+        exec(code, module.__dict__)
+        return module.__dict__

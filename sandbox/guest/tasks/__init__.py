@@ -1,0 +1,1 @@
+"""The tasks that every guest image has. A plugin ships its own, see :mod:`sandbox.job`."""
