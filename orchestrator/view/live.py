@@ -5,6 +5,8 @@ from __future__ import annotations
 import atexit
 import contextlib
 import io
+import os
+import signal
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -51,6 +53,7 @@ class LiveView:
         self._repaint = 0.0
         self._shown = False
         self._redirected = contextlib.ExitStack()
+        self._suspend: Any = None
 
     def start(self, progress: RunProgress) -> None:
         """Take the screen over."""
@@ -58,6 +61,9 @@ class LiveView:
         self._redirected.enter_context(contextlib.redirect_stdout(self._kept))
         self._redirected.enter_context(contextlib.redirect_stderr(self._kept))
         atexit.register(self._leave)
+        with contextlib.suppress(ValueError, AttributeError):
+            # Only a main thread may, and only where there is such a signal.
+            self._suspend = signal.signal(signal.SIGTSTP, self._suspended)
         self._write(_ENTER)
         self._shown = True
         self._paint()
@@ -84,8 +90,7 @@ class LiveView:
         assert self._dashboard is not None
         now = time.monotonic()
         self._next = now + FRAME
-        size = self._console.size
-        width, height = size.width, size.height
+        width, height = self._terminal_size()
         self._dashboard.said = self._kept.latest
         pen = Pen(self._console)
         lines = [
@@ -106,11 +111,32 @@ class LiveView:
         if out:
             self._write(f"{_BEGIN}{''.join(out)}{_END}")
 
+    def _terminal_size(self) -> tuple[int, int]:
+        # Rich asks the standard streams, and the environment before them, which a resize leaves as
+        # it was.
+        try:
+            width, height = os.get_terminal_size(self._file.fileno())
+        except (OSError, ValueError, AttributeError):
+            width = height = 0
+        return (width or self._console.width, height or self._console.height)
+
     def _leave(self) -> None:
         if self._shown:
             self._shown = False
             self._redirected.close()
+            if self._suspend is not None:
+                with contextlib.suppress(ValueError):
+                    signal.signal(signal.SIGTSTP, self._suspend)
             self._write(_LEAVE)
+
+    def _suspended(self, _signal: int, _frame: object) -> None:
+        """Ctrl-Z: give the shell its screen, and take it back when the run goes on."""
+        if self._shown:
+            self._write(_LEAVE)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        if self._shown:
+            self._write(_ENTER)
+            self._size = (0, 0)
 
     def _write(self, text: str) -> None:
         # A terminal that went away must not end a search: the run goes on without a view.

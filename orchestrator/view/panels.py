@@ -63,8 +63,11 @@ def header(progress: RunProgress, width: int) -> Row:
 
 def model_line(progress: RunProgress, width: int) -> Row:
     """The LLM and its speed on one line."""
-    speed = number(progress.tokens_per_second, 1)
-    return row([("LLM".ljust(12), DIM), llm_name(progress), (f"  {speed} tokens/s", DIM)], width)
+    speed = progress.tokens_per_second
+    parts: list[Part] = [("LLM".ljust(12), DIM), llm_name(progress)]
+    if speed is not None:
+        parts.append((f"  {speed:.1f} tokens/s", DIM))
+    return row(parts, width)
 
 
 def footer(progress: RunProgress, width: int, said: str = "") -> Row:
@@ -143,7 +146,7 @@ def best(progress: RunProgress, width: int, height: int) -> list[Row]:
         row(
             [
                 (f"candidate {found.number}", BOLD),
-                (f" · generation {found.generation} · {harmless(found.operator, 20)}{where}", DIM),
+                (f" · generation {found.generation}{where} · {harmless(found.operator, 20)}", DIM),
             ],
             width,
         ),
@@ -196,16 +199,19 @@ def curve(progress: RunProgress, width: int, height: int) -> list[Row]:
 def language_model(progress: RunProgress, width: int) -> list[Row]:
     """What writes the candidates, how fast, and how much it has read and written."""
     speed = progress.tokens_per_second
+    label = 11 if width >= 40 else 8
     rows = [row([llm_name(progress)], width)]
     if not progress.is_language_model:
-        rows.append(row([("random valid edits: the control experiment", DIM)], width))
+        rows.append(row([("random valid edits: a control", DIM)], width))
+        rows.append(row([("at work".ljust(label), DIM), duration(progress.llm_seconds)], width))
+        return rows
     rows.append(
-        row([("speed".ljust(11), DIM), (number(speed, 1), BOLD), (" tokens/s", DIM)], width)
+        row([("speed".ljust(label), DIM), (number(speed, 1), BOLD), (" tokens/s", DIM)], width)
     )
     rows.append(
         row(
             [
-                ("tokens".ljust(11), DIM),
+                ("tokens".ljust(label), DIM),
                 (count(progress.tokens_in), BOLD),
                 (" in  ", DIM),
                 (count(progress.tokens_out), BOLD),
@@ -216,7 +222,7 @@ def language_model(progress: RunProgress, width: int) -> list[Row]:
     )
     rows.append(
         row(
-            [("at work".ljust(11), DIM), duration(progress.llm_seconds), (" this session", DIM)],
+            [("at work".ljust(label), DIM), duration(progress.llm_seconds)],
             width,
         )
     )

@@ -36,6 +36,7 @@ class PlainView:
         self._generation = 0
         self._kinds: Counter[str] = Counter()
         self._entered = 0
+        self._committed_any = False
         self._message = ""
 
     def start(self, progress: RunProgress) -> None:
@@ -49,15 +50,16 @@ class PlainView:
             f"run {harmless(progress.run)}: {harmless(progress.plugin, 60)}, LLM {model}, "
             f"{progress.generations} generations of {progress.batch} candidates"
         )
-        if progress.best is not None or progress.elapsed > 0:
-            best = progress.best.fitness if progress.best else None
-            self._say(f"resumed in generation {progress.generation}, best so far {number(best)}")
 
     def committed(self, candidate: Committed) -> None:
         """Count it; say so if it is the best, or the last of its generation."""
         progress = self._progress
         if progress is None:
             return
+        if not self._committed_any and candidate.number:
+            best = progress.best.fitness if progress.best else None
+            self._say(f"resumed after {candidate.number} candidates, best so far {number(best)}")
+        self._committed_any = True
         if candidate.generation != self._generation:
             self._end_of_generation(progress)
             self._generation = candidate.generation
@@ -66,10 +68,9 @@ class PlainView:
         self._entered += candidate.entered
         if candidate.best and candidate.fitness is not None:
             what = harmless(candidate.title, 200)
-            self._say(
-                f"best {number(candidate.fitness)}: candidate {candidate.number}, "
-                f"{harmless(candidate.operator, 20)}{', ' if what else ''}{what}"
-            )
+            origin = "seed network" if candidate.number == 0 else f"candidate {candidate.number}"
+            origin += "" if candidate.number == 0 else f", {harmless(candidate.operator, 20)}"
+            self._say(f"best {number(candidate.fitness)}: {origin}{', ' if what else ''}{what}")
         if progress.batch and progress.committed >= progress.batch:
             self._end_of_generation(progress)
 
@@ -100,7 +101,9 @@ class PlainView:
             self._say(line, stamped=False)
 
     def _end_of_generation(self, progress: RunProgress) -> None:
-        if not self._kinds:
+        if not self._kinds or self._generation == 0:
+            # Generation 0 is the seed network alone: its line as the first best says it all.
+            self._kinds.clear()
             return
         kinds = ", ".join(f"{amount} {kind}" for kind, amount in self._kinds.most_common())
         best = progress.best.fitness if progress.best else None

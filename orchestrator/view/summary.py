@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -14,7 +14,7 @@ from rich.text import Text
 from orchestrator.archives import Archive
 from orchestrator.progress import RunProgress
 from orchestrator.view.colours import BOLD, DIM, LABEL, WARNING
-from orchestrator.view.picture import describe, network_picture, prompt_picture
+from orchestrator.view.picture import ArchivePicture, describe, network_picture, prompt_picture
 from orchestrator.view.words import NOTHING, count, duration, harmless, number, to_ascii
 from plugins.contract import Descriptor
 
@@ -38,7 +38,7 @@ def progress_summary(progress: RunProgress) -> dict[str, Any]:
         "duplicates": progress.duplicates,
         "outcomes": {kind.value: amount for kind, amount in progress.outcomes.items()},
         "best": {
-            "number": best.number,
+            "candidate": best.number,
             "generation": best.generation,
             "fitness": best.fitness,
             "title": best.title,
@@ -59,19 +59,20 @@ def facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Labels and values, in the order in which a person wants them; all harmless text.
 
     Args:
-        summary: any of ``run``, ``state``, ``when`` (text), ``plugin``, ``llm``,
+        summary: any of ``run``, ``state``, ``finished`` (the budget that was spent; empty: the run
+            was stopped), ``when`` or ``created`` (text), ``plugin``, ``llm``,
             ``is_language_model``, ``fitness_split``, ``generation``, ``generations``, ``batch``,
             ``candidates``, ``unique_evaluations``, ``duplicates``, ``outcomes`` (kind ->
-            count), ``best`` (mapping: ``number``, ``generation``, ``fitness``, ``test``, ``title``,
-            ``cell``), ``seed_fitness``, ``networks`` and ``prompts`` (texts, see
+            count), ``best`` (mapping: ``candidate``, ``generation``, ``fitness``, ``test``,
+            ``title``, ``cell``), ``seed_fitness``, ``networks`` and ``prompts`` (texts, see
             :func:`orchestrator.view.picture.describe`), ``tokens_in``, ``tokens_out``,
             ``tokens_per_second``, ``elapsed`` (seconds). What is absent or None is left out.
     """
     get = summary.get
     found: list[tuple[str, str | None]] = [
         ("run", _text(get("run"))),
-        ("state", _text(get("state"))),
-        ("when", _text(get("when"))),
+        ("state", _state(summary)),
+        ("when", _text(get("when") or get("created"))),
         ("plugin", _text(get("plugin"))),
         ("LLM", _llm(summary)),
         ("fitness", _text(get("fitness_split"))),
@@ -85,6 +86,16 @@ def facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("time", None if get("elapsed") is None else duration(get("elapsed"))),
     ]
     return [(label, value) for label, value in found if value]
+
+
+def _state(summary: Mapping[str, Any]) -> str | None:
+    spent = summary.get("finished")
+    if spent:
+        budget = harmless(spent).removeprefix("max_")
+        return f"finished: the budget of {budget} is spent"
+    if summary.get("state") is None:
+        return None if spent is None else "stopped"
+    return harmless(summary["state"])
 
 
 def _text(value: Any) -> str | None:
@@ -132,8 +143,9 @@ def _best(best: Mapping[str, Any] | None, seed: float | None) -> str | None:
         parts.append(f"test {number(best['test'])}")
     if seed is not None:
         parts.append(f"seed {number(seed)}")
-    if best.get("number") is not None:
-        parts.append(f"candidate {best['number']}")
+    made_by = best.get("candidate", best.get("number"))
+    if made_by is not None:
+        parts.append(f"candidate {made_by}")
     if best.get("generation") is not None:
         parts.append(f"generation {best['generation']}")
     if best.get("cell") is not None:
@@ -169,21 +181,30 @@ def pictures(
 ) -> RenderableType:
     """Both archives as pictures, side by side where there is room, each with a heading."""
     return _Pictures(
-        ("network archive: " + describe(networks), network_picture(networks, descriptors)),
-        ("prompt archive: " + describe(prompt_archive), prompt_picture(prompt_archive, prompts)),
+        (
+            f"network archive: {describe(networks)}",
+            lambda height: network_picture(networks, descriptors, height=height),
+        ),
+        (
+            f"prompt archive: {describe(prompt_archive)}",
+            lambda height: prompt_picture(prompt_archive, prompts, height=height),
+        ),
     )
 
 
 class _Pictures:
-    def __init__(self, *parts: tuple[str, Any]) -> None:
+    def __init__(self, *parts: tuple[str, Callable[[int], ArchivePicture]]) -> None:
         self._parts = parts
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         wide = options.max_width >= _SIDE_BY_SIDE
-        grid = Table.grid(expand=True, padding=(0, 2, 0, 0) if wide else 0)
+        grid = Table.grid(expand=True, padding=(0, 2, 0, 0) if wide else 0, pad_edge=False)
+        width = (options.max_width - 2) // 2 if wide else options.max_width
+        # Square to the eye, and on one screen with what stands below.
+        height = max(min(width // 2, 24, options.size.height - 18), 9)
         columns = [
-            Group(Text(heading, style=DIM, no_wrap=True, overflow="ellipsis"), picture)
-            for heading, picture in self._parts
+            Group(Text(heading, style=DIM, no_wrap=True, overflow="ellipsis"), draw(height))
+            for heading, draw in self._parts
         ]
         if wide:
             for _ in columns:
@@ -212,15 +233,22 @@ def final_summary(progress: RunProgress, summary: Mapping[str, Any]) -> Renderab
                 len(progress.prompts),
             ),
             Text(),
-            facts_table(facts({**progress_summary(progress), **summary})),
+            facts_table(facts(_merged(progress, summary))),
         )
     )
 
 
 def plain_summary(progress: RunProgress, summary: Mapping[str, Any]) -> list[str]:
     """The same facts as lines."""
-    pairs = facts({**progress_summary(progress), **summary})
+    pairs = facts(_merged(progress, summary))
     return [f"{label + ':':<13}{value}" for label, value in pairs] or [NOTHING]
+
+
+def _merged(progress: RunProgress, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """What both know. The search's summary counts finished generations under ``generations``."""
+    own = progress_summary(progress)
+    done = summary.get("generations", own["generation"])
+    return {**own, **summary, "generation": done, "generations": own["generations"]}
 
 
 class Shown:

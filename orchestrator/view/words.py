@@ -61,12 +61,13 @@ def harmless(text: object, limit: int = 300) -> str:
 def _harmless(text: str, limit: int) -> str:
     # Cut before anything else is done: a candidate may hand over megabytes.
     line = one_line(unicodedata.normalize("NFC", text[: 4 * limit]), limit)
-    if line.isascii():
-        return line
-    return "".join(
-        f"\\u{ord(character):04x}" if unicodedata.category(character)[0] == "M" else character
-        for character in line
-    )
+    if not line.isascii():
+        line = "".join(
+            f"\\u{ord(character):04x}" if unicodedata.category(character)[0] == "M" else character
+            for character in line
+        )
+    # Escapes are longer than what they stand for.
+    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def clip(text: str, width: int) -> str:

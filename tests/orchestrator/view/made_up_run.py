@@ -1,6 +1,6 @@
 """A made-up run that looks like a real one: what the view's tests and its benchmark draw.
 
-Run as a script it shows the live view for a while: ``made_up_run.py [SECONDS [CANDIDATES/S]]``.
+Run as a script, ``python -m tests.orchestrator.view.made_up_run [SECONDS [RATE]]`` shows it live.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ import random
 import sys
 import time
 from dataclasses import replace
+from functools import cache
+
+import numpy as np
 
 from orchestrator.archives import Archive, make_centroids, normalise
 from orchestrator.progress import Committed, RunProgress
@@ -35,6 +38,11 @@ FAULTS = {
 }
 
 
+@cache
+def _centroids(seed: int) -> np.ndarray:
+    return make_centroids(100, 2000, seed)
+
+
 def empty_run(**changes) -> RunProgress:
     """A run in which nothing has happened yet."""
     progress = RunProgress(
@@ -46,8 +54,8 @@ def empty_run(**changes) -> RunProgress:
         prompts=PROMPTS,
         generations=20,
         batch=100,
-        networks=Archive(make_centroids(100, 2000, 1)),
-        prompt_archive=Archive(make_centroids(100, 2000, 2)),
+        networks=Archive(_centroids(1)),
+        prompt_archive=Archive(_centroids(2)),
         history=[None],
         prompt_fitness=[0] * len(PROMPTS),
     )
@@ -62,8 +70,25 @@ def architecture(rng: random.Random) -> str:
     return f"|{edges[0]}|+|{edges[1]}|{edges[2]}|+|{edges[3]}|{edges[4]}|{edges[5]}|"
 
 
+#: The seed network, as it is committed before all others.
+SEED = Committed(
+    number=0,
+    generation=0,
+    operator="seed",
+    prompt="",
+    temperature=0.0,
+    kind=OutcomeKind.OK,
+    reason="",
+    fitness=54.32,
+    title="|none~0|+|none~0|none~1|+|nor_conv_1x1~0|none~1|none~2|",
+    duplicate_of=None,
+    entered=True,
+    best=True,
+)
+
+
 class MadeUpRun:
-    """Commits made-up candidates one by one, as a search does."""
+    """Commits made-up candidates one by one, as a search does; the seed network is in already."""
 
     def __init__(self, seed: int = 0, slots: int = 2, **changes) -> None:
         self.progress = empty_run(seed_fitness=54.32, generation=1, operator="initial", **changes)
@@ -89,7 +114,6 @@ class MadeUpRun:
         p.tokens_in += 900
         tokens = rng.randint(80, 260)
         p.tokens_out += tokens
-        p.session_tokens_out += tokens
         p.llm_seconds += tokens / 41.0
         p.elapsed += 1.7
         p.remaining = max(p.generations * p.batch - self._number, 0) * 1.7
