@@ -7,21 +7,16 @@ finds depends on its seed and its completions alone.
 
 from __future__ import annotations
 
-import json
-import math
-import threading
 import time
-from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
 
 from orchestrator.candidate import Candidate, Operator, Plan, Result, Writing
 from orchestrator.duplicates import source_key
-from orchestrator.errors import OrchestratorError
+from orchestrator.generation import REFRESH_SECONDS, Generation, Row, SearchError
+from orchestrator.judging import evaluate
 from orchestrator.llm.protocol import LLM, Completion, Request
 from orchestrator.planning import plan_generation
 from orchestrator.progress import Committed, RunProgress, View
@@ -29,47 +24,17 @@ from orchestrator.prompting import assemble, build_request
 from orchestrator.settings import SearchSettings
 from orchestrator.state import SearchState
 from orchestrator.store import RunStore, Stored, storable
-from plugins.contract import Evaluation, Plugin, PluginError, ReportError
+from plugins.contract import Plugin
 from sandbox.executor import Executor
 from sandbox.outcome import Outcome, OutcomeKind
 
-#: Seconds between two looks at the view, and between two notes of the time used.
-REFRESH_SECONDS = 0.1
+__all__ = ["Search", "SearchError", "evaluate", "plugin_title"]
+
+#: Seconds between two notes of the time used.
 ELAPSED_SECONDS = 5.0
 #: So many of our own failures in a row, and the run stops rather than burn through its plans.
 MAX_SANDBOX_ERRORS = 10
 RECENT = 50
-
-
-class SearchError(OrchestratorError):
-    """The search cannot go on. The run can be resumed."""
-
-
-@dataclass(frozen=True)
-class Written:
-    """The LLM has completed a candidate."""
-
-    number: int
-    completion: Completion
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A source's job has ended."""
-
-    key: str
-    owner: int
-    future: Future[Outcome]
-
-
-@dataclass(frozen=True)
-class WriterStopped:
-    """The LLM has completed all it was asked for, or failed."""
-
-    error: BaseException | None = None
-
-
-Event = Written | Judged | WriterStopped
 
 
 class Search:
@@ -163,7 +128,7 @@ class Search:
 
     # -- the loop --------------------------------------------------------------------------
 
-    def _go(self, unfinished: list[_Row]) -> str:
+    def _go(self, unfinished: list[Row]) -> str:
         if not self.state.committed and not unfinished:
             unfinished = [self._plan_seed()]
         while True:
@@ -178,7 +143,7 @@ class Search:
             generation = self.state.generation + 1
             plans = plan_generation(self.state, self._settings, self._rng, generation)
             self._store.add_generation(generation, plans, self._rng.bit_generator.state)
-            unfinished = [_Row(plan) for plan in plans]
+            unfinished = [Row(plan) for plan in plans]
 
     def _budget_spent(self) -> str:
         """Why the run is over, or an empty string."""
@@ -195,10 +160,10 @@ class Search:
             return "generations"
         return ""
 
-    def _plan_seed(self) -> _Row:
+    def _plan_seed(self) -> Row:
         plan = Plan(number=0, generation=0, operator=Operator.SEED)
         self._store.add_generation(0, [plan], self._rng.bit_generator.state)
-        return _Row(plan, self._write_seed())
+        return Row(plan, self._write_seed())
 
     def _write_seed(self) -> Writing:
         source = self._plugin.seed
@@ -206,9 +171,9 @@ class Search:
         self._store.write(0, writing)
         return writing
 
-    def _restore(self) -> list[_Row]:
+    def _restore(self) -> list[Row]:
         """Rebuild the state from the store; returns what is planned and not committed yet."""
-        unfinished: list[_Row] = []
+        unfinished: list[Row] = []
         with self._store.whole():
             meta = self._store.meta()
             self._elapsed_before = float(meta.get("elapsed", 0.0))
@@ -224,7 +189,7 @@ class Search:
         self.progress.generation = self.state.generation
         return unfinished
 
-    def _restore_one(self, stored: Stored) -> _Row | None:
+    def _restore_one(self, stored: Stored) -> Row | None:
         """Take a stored candidate in; returns what is still to be done for it."""
         plan, writing, result = stored.plan, stored.writing, stored.result
         if writing is not None:
@@ -243,9 +208,9 @@ class Search:
         if writing is None and plan.operator is Operator.SEED:
             # Killed between planning the seed network and writing it.
             writing = self._write_seed()
-        return _Row(plan, writing)
+        return Row(plan, writing)
 
-    def _generation(self, rows: list[_Row]) -> None:
+    def _generation(self, rows: list[Row]) -> None:
         """Write, judge and commit these candidates, or as many as the budget allows."""
         plans = rows[0].plan
         if plans.generation != self.state.generation:
@@ -259,7 +224,7 @@ class Search:
         progress.operator = plans.operator.value
         progress.written = done + sum(row.writing is not None for row in rows)
         progress.evaluated = progress.committed = done
-        _Generation(self, rows).run()
+        Generation(self, rows).run()
 
     # -- what a generation needs of the search ------------------------------------------------
 
@@ -328,7 +293,7 @@ class Search:
             )
         return result
 
-    def commit(self, row: _Row, result: Result) -> bool:
+    def commit(self, row: Row, result: Result) -> bool:
         """Commit the next candidate; returns whether the budget is spent by it."""
         assert row.writing is not None
         plan = row.plan
@@ -488,187 +453,6 @@ class Search:
             "llm_seconds": llm_seconds,
             "elapsed": self._elapsed(),
         }
-
-
-@dataclass
-class _Row:
-    """A candidate of the generation at work, as far as it has come."""
-
-    plan: Plan
-    writing: Writing | None = None
-    result: Result | None = None
-
-
-class _Generation:
-    """One generation at work: a thread drains the LLM, the sandbox calls back, one loop commits."""
-
-    def __init__(self, search: Search, rows: list[_Row]) -> None:
-        self._search = search
-        self._rows = rows
-        self._by_number = {row.plan.number: row for row in rows}
-        self._by_key: dict[str, list[_Row]] = {}
-        self._next = 0
-        self._events: SimpleQueue[Event] = SimpleQueue()
-        self._stop = threading.Event()
-        self._spent = False
-
-    def run(self) -> None:
-        for row in self._rows:
-            if row.writing is not None:
-                self._judge(row)
-        self._commit_ready()
-        unwritten = [row for row in self._rows if row.writing is None]
-        if unwritten and not self._spent:
-            self._start_writer(unwritten)
-        try:
-            while self._next < len(self._rows) and not self._spent:
-                self._wait()
-        finally:
-            self._stop.set()
-            self._search.llm_busy(False)
-
-    def _wait(self) -> None:
-        try:
-            event = self._events.get(timeout=REFRESH_SECONDS)
-        except Empty:
-            self._search.tick()
-            # A budget of hours ends a generation in the middle; others end it at a commit.
-            self._spent = self._spent or self._search.out_of_time()
-            return
-        self._handle(event)
-        self._commit_ready()
-        self._search.tick()
-        self._spent = self._spent or self._search.out_of_time()
-
-    def _handle(self, event: Event) -> None:
-        match event:
-            case Written(number, completion):
-                row = self._by_number[number]
-                row.writing = self._search.written(number, completion)
-                self._judge(row)
-            case Judged(key, owner, future):
-                result = self._search.judged(owner, key, future.result())
-                self._settle(key, result)
-            case WriterStopped(error):
-                self._search.llm_busy(False)
-                if error is not None:
-                    raise error
-                missing = sum(row.writing is None for row in self._rows)
-                if missing:
-                    raise SearchError(
-                        f"expected {self._search.llm.name} to complete every request, found "
-                        f"{missing} without an answer; "
-                        f"llmatic-orch resume {self._search.progress.run} asks again"
-                    )
-
-    def _judge(self, row: _Row) -> None:
-        """Have a written candidate judged: by what is known, by a job on its way, or a new one."""
-        assert row.writing is not None
-        key = row.writing.key
-        known = self._search.known(key)
-        if known is not None:
-            row.result = known
-            self._search.progress.evaluated += 1
-            return
-        waiting = self._by_key.setdefault(key, [])
-        waiting.append(row)
-        if len(waiting) > 1:
-            return
-        number = row.plan.number
-        future = self._search.submit(number, row.writing.source)
-        future.add_done_callback(lambda done: self._events.put(Judged(key, number, done)))
-
-    def _settle(self, key: str, result: Result) -> None:
-        for row in self._by_key.pop(key, []):
-            row.result = result
-            self._search.progress.evaluated += 1
-
-    def _commit_ready(self) -> None:
-        while self._next < len(self._rows) and not self._spent:
-            row = self._rows[self._next]
-            if row.result is None:
-                return
-            self._spent = self._search.commit(row, row.result)
-            self._next += 1
-
-    def _start_writer(self, rows: Sequence[_Row]) -> None:
-        numbers = [row.plan.number for row in rows]
-        requests = [self._search.request(row.plan) for row in rows]
-        self._search.llm_busy(True)
-
-        def write() -> None:
-            error: BaseException | None = None
-            completions: Iterator[Completion] | None = None
-            try:
-                completions = self._search.llm.complete(requests)
-                for completion in completions:
-                    self._events.put(Written(numbers[completion.index], completion))
-                    if self._stop.is_set():
-                        break
-            except BaseException as caught:
-                error = caught
-            finally:
-                close = getattr(completions, "close", None)
-                if close is not None:
-                    close()
-            self._events.put(WriterStopped(error))
-
-        # A daemon, since a model in the middle of a token must not hold up Ctrl-C.
-        threading.Thread(target=write, name="llm", daemon=True).start()
-
-
-def evaluate(plugin: Plugin, outcome: Outcome) -> Result:
-    """A plugin's verdict on an outcome; a report that it refuses is a ``protocol_violation``.
-
-    Raises:
-        PluginError: the verdict is none (fitness not finite, wrong number of descriptors).
-    """
-    if not outcome.ok or outcome.report is None:
-        return Result(outcome)
-    try:
-        evaluation = _plain(plugin.evaluate(outcome.report))
-    except PluginError:
-        raise
-    except ReportError as error:
-        forged = Outcome(
-            OutcomeKind.PROTOCOL_VIOLATION,
-            str(error),
-            None,
-            outcome.stdout,
-            outcome.stderr,
-            outcome.seconds,
-            outcome.attempts,
-        )
-        return Result(forged)
-    except Exception as error:
-        raise PluginError(
-            f"expected plugin {plugin.name} to judge a report or refuse it (ReportError), found "
-            f"{type(error).__name__}: {error}; this is the plugin's fault: "
-            f"llmatic-orch plugins check {plugin.name} says more"
-        ) from error
-    _check(plugin, evaluation)
-    return Result(outcome, evaluation)
-
-
-def _plain(evaluation: Evaluation) -> Evaluation:
-    """The same in Python's own types, as it will be read back (a plugin may give numpy's)."""
-    return Evaluation(
-        float(evaluation.fitness),
-        tuple(float(value) for value in evaluation.descriptors),
-        None if evaluation.identity is None else storable(str(evaluation.identity)),
-        json.loads(json.dumps(dict(evaluation.details))),
-    )
-
-
-def _check(plugin: Plugin, evaluation: Evaluation) -> None:
-    numbers = (evaluation.fitness, *evaluation.descriptors)
-    expected = len(plugin.descriptors)
-    if len(evaluation.descriptors) != expected or not all(math.isfinite(n) for n in numbers):
-        raise PluginError(
-            f"expected plugin {plugin.name} to give a finite fitness and {expected} finite "
-            f"descriptors, found fitness {evaluation.fitness} and {evaluation.descriptors}; "
-            f"llmatic-orch plugins check {plugin.name} says more"
-        )
 
 
 def plugin_title(config: dict[str, Any]) -> str:

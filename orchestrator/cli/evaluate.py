@@ -14,11 +14,18 @@ import click
 from orchestrator.cli.options import progress_bar, sandbox_options
 from orchestrator.cli.plugin_options import PluginCommand, split_options
 from orchestrator.sandbox_setup import SandboxOptions, open_sandbox
+from sandbox.guest.printable import one_line
 
 if TYPE_CHECKING:
     from orchestrator.candidate import Result
     from plugins.contract import Plugin
     from sandbox.outcome import Outcome
+
+
+#: What is printed of a file that came to no outcome, beside its name and the reason.
+_NOTHING = dict.fromkeys(
+    ("file", "kind", "reason", "fitness", "descriptors", "flops", "architecture", "test")
+)
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,7 @@ def _show(file: _Read, future: Future[Outcome] | None, plugin: Plugin, as_json: 
 
     if future is None:
         if as_json:
-            click.echo(json.dumps({"file": file.name, "kind": None, "reason": file.problem}))
+            click.echo(json.dumps(_NOTHING | {"file": file.name, "reason": file.problem}))
         click.echo(f"{file.name}: {file.problem}", err=True)
         return False
     result = judge(plugin, future.result())
@@ -138,7 +145,7 @@ def as_dict(name: str, result: Result, plugin: Plugin) -> dict[str, Any]:
 def _line(name: str, result: Result, plugin: Plugin) -> str:
     outcome, evaluation = result.outcome, result.evaluation
     if evaluation is None:
-        return f"{name}: {outcome.kind}: {outcome.reason}"
+        return f"{name}: {outcome.kind}: {one_line(outcome.reason)}"
     shown = ", ".join(
         f"{descriptor.label} {value:,.4g}"
         for descriptor, value in zip(plugin.descriptors, evaluation.descriptors, strict=True)
@@ -149,6 +156,6 @@ def _line(name: str, result: Result, plugin: Plugin) -> str:
         parts.append(f"test {test:.4f}")
     parts.append(shown)
     if evaluation.identity:
-        parts.append(evaluation.identity)
-    notes = evaluation.details.get("normalised") or []
+        parts.append(one_line(evaluation.identity))
+    notes = [one_line(str(note)) for note in evaluation.details.get("normalised") or []]
     return f"{name}: ok: " + ", ".join(parts) + "".join(f"\n    note: {note}" for note in notes)

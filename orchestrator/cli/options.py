@@ -136,11 +136,12 @@ def find_run(name: str) -> Path:
     from orchestrator.store import StoreError
 
     path = Path(name)
-    if path.exists():
+    if name and path.exists():
         return path
-    if (RUNS / name).exists():
+    if name and (RUNS / name).exists():
         return RUNS / name
-    matches = sorted(RUNS.glob(f"{name}*")) if "/" not in name and RUNS.is_dir() else []
+    runs = sorted(RUNS.iterdir()) if RUNS.is_dir() else []
+    matches = [run for run in runs if name and run.name.startswith(name)]
     if len(matches) == 1:
         return matches[0]
     found = f"several: {', '.join(m.name for m in matches)}" if matches else "none"

@@ -8,6 +8,7 @@ import datetime
 import importlib.metadata
 import secrets
 import signal
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,6 +112,8 @@ def search(
     from orchestrator.llm.load import default_model
 
     config = {
+        # Names the run's containers; folders in different places may have the same name.
+        "id": uuid.uuid4().hex,
         "plugin": {"name": plugin, "options": plugin_options},
         "llm": {
             "spec": llm or default_model(),
@@ -173,6 +176,7 @@ def _run(
     """Create (``new`` is the configuration) or open a run, and search until its budget ends."""
     from rich.console import Console
 
+    from orchestrator.resuming import check_llm, check_plugin
     from orchestrator.search import Search
     from orchestrator.store import RunStore, check_new
     from orchestrator.view import choose_view
@@ -188,8 +192,12 @@ def _run(
         assert config is not None
         # A run is made only when all that it needs is there: a name mistyped leaves no run.
         plugin = _open_plugin(config)
+        if store is not None:
+            check_plugin(config, plugin)
         executor = _open_sandbox(stack, config, path, slots)
         llm = _open_llm(stack, config)
+        if store is not None:
+            check_llm(store.meta().get("llm"), llm.describe())
         if store is None:
             store = stack.enter_context(_create(path, config, plugin))
         settings = _settings(store, budgets or {})
@@ -198,6 +206,8 @@ def _run(
             view = choose_view(Console())
             summary = Search(store, settings, plugin, llm, executor, view, str(path)).run()
         except KeyboardInterrupt:
+            # From here on only the sandboxes are removed: a second Ctrl-C would leave some.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             click.echo(f"stopped; go on with: llmatic-orch resume {path}", err=True)
             raise
         except Exception:
@@ -209,6 +219,7 @@ def _run(
 
 def _create(path: Path, config: dict[str, Any], plugin: Plugin) -> RunStore:
     from orchestrator.archives import make_centroids
+    from orchestrator.resuming import described
     from orchestrator.store import RunStore
 
     settings = SearchSettings.from_json(config["settings"])
@@ -218,12 +229,10 @@ def _create(path: Path, config: dict[str, Any], plugin: Plugin) -> RunStore:
         for which in (0, 1)
     )
     created = datetime.datetime.now().astimezone().isoformat("T", "seconds")
-    # With these a run can be looked at where its plugin is not installed.
     shown = {
         "created": created,
         "version": importlib.metadata.version("llmatic-orch"),
-        "descriptors": [dataclasses.asdict(descriptor) for descriptor in plugin.descriptors],
-        "prompts": [prompt.text for prompt in plugin.prompts.mutations],
+        **described(plugin),
     }
     return RunStore.create(path, {**config, **shown}, networks, prompts)
 
@@ -254,7 +263,8 @@ def _open_sandbox(
     if slots is not None:
         options = dataclasses.replace(options, slots=slots)
     with view() as tell:
-        return stack.enter_context(open_sandbox(options, path.resolve().name, tell))
+        name = str(config.get("id") or path.resolve().name)
+        return stack.enter_context(open_sandbox(options, name, tell))
 
 
 def _open_llm(stack: contextlib.ExitStack, config: dict[str, Any]) -> LLM:
@@ -271,13 +281,20 @@ def _open_llm(stack: contextlib.ExitStack, config: dict[str, Any]) -> LLM:
 
 @contextlib.contextmanager
 def _terminating() -> Iterator[None]:
-    """SIGTERM stops a search as Ctrl-C does."""
+    """SIGTERM, and a terminal that goes away, stop a search as Ctrl-C does."""
 
     def interrupt(_signal: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    # Under nohup a lost terminal is to be ignored, and stays so.
+    before = {
+        number: signal.signal(number, interrupt)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
+    before[signal.SIGINT] = signal.getsignal(signal.SIGINT)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
