@@ -10,13 +10,13 @@ NET = """
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
-        self.head = nn.Linear(3 * 32 * 32, 10)
+        self.head = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 10))
 
     def forward(self, x):
-        return self.head(torch.flatten(x, 1))
+        return self.head(x)
 """
 MUTATIONS = (
-    Prompt("Add a convolutional layer", Edit(add="nn.Conv2d(3, 3, 3, padding=1)")),
+    Prompt("Add a convolutional layer", Edit(add="nn.Conv2d(3, 3, 9, padding=4)")),
     Prompt("Delete a layer", Edit(delete=True)),
 )
 CROSSOVER = Prompt("Combine the above two networks", Edit(combine=True))
