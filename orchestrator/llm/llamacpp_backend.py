@@ -26,8 +26,8 @@ from typing import Any
 from orchestrator.cache import file_sha256
 from orchestrator.llm.gguf_file import GgufInfo, read_gguf
 from orchestrator.llm.memory import available_memory, usable_cores
-from orchestrator.llm.protocol import Completion, LLMError, Request, StopReason
-from orchestrator.llm.stopping import ClassEnd, trim_unfinished
+from orchestrator.llm.protocol import Completion, LLMError, Request
+from orchestrator.llm.stopping import ClassEnd, finish_text
 
 #: Bytes beyond weights and cache: compute buffers, repacked rows, the runtime itself.
 _OVERHEAD = 300 * 1024**2
@@ -289,18 +289,6 @@ def _common_beginning(texts: Sequence[str]) -> str:
         min(len(first), len(last)),
     )
     return first[: first.rfind("\n", 0, length) + 1]
-
-
-def finish_text(
-    opening: str, text: str, watch: ClassEnd, hit_limit: bool
-) -> tuple[str, StopReason]:
-    """What is kept of a text, and why it ended."""
-    watch.finish()
-    if watch.cut is not None:
-        return text[: watch.cut], StopReason.CLASS_END
-    if hit_limit:
-        return trim_unfinished(opening, text), StopReason.LENGTH
-    return text, StopReason.END_OF_TEXT
 
 
 def _wait(done: queue.SimpleQueue[Any]) -> Any:

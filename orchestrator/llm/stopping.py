@@ -11,6 +11,8 @@ from __future__ import annotations
 import ast
 import re
 
+from orchestrator.llm.protocol import StopReason
+
 _METHOD = re.compile(r"(async\s+)?def\b|@")
 _DOCSTRING = re.compile(r"[rRuU]?(\"\"\"|''')")
 #: A line that begins so, unindented, is no continuation of an open bracket: the bracket was
@@ -161,6 +163,18 @@ def trim_unfinished(opening: str, text: str) -> str:
         if _parses(opening[start:] + kept):
             return kept
     return text
+
+
+def finish_text(
+    opening: str, text: str, watch: ClassEnd, hit_limit: bool
+) -> tuple[str, StopReason]:
+    """What is kept of a text, and why it ended."""
+    watch.finish()
+    if watch.cut is not None:
+        return text[: watch.cut], StopReason.CLASS_END
+    if hit_limit:
+        return trim_unfinished(opening, text), StopReason.LENGTH
+    return text, StopReason.END_OF_TEXT
 
 
 def _parses(source: str) -> bool:

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.cache import CACHE_VARIABLE, cache_dir, file_sha256
+from orchestrator.llm.hub import CONNECT_TIMEOUT
 from orchestrator.llm.known import KnownModel, known_model
 from orchestrator.llm.protocol import LLMError
 from plugins.contract import Progress
 
-#: Seconds to wait for the hub to answer at all, and between two blocks of a download.
-CONNECT_TIMEOUT = 5.0
+#: Seconds to wait between two blocks of a download.
 READ_TIMEOUT = 30.0
 _BLOCK = 1 << 20
 
