@@ -14,7 +14,7 @@ from plugins.contract import Prompt, Prompts
 
 def body(prompts: Prompts, source: str) -> str:
     """The part of a candidate's source after the plugin's header: what a prompt shows of it."""
-    return source.removeprefix(prompts.header).strip("\n")
+    return source.removeprefix(prompts.header.rstrip() + "\n").strip("\n")
 
 
 def build_request(
