@@ -32,7 +32,7 @@ class Rules:
     @property
     def name(self) -> str:
         """Says what it is, wherever a run is shown."""
-        return "rules (no language model)"
+        return "rules"
 
     @property
     def is_language_model(self) -> bool:

