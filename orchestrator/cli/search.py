@@ -194,7 +194,7 @@ def _run(
         plugin = _open_plugin(config)
         if store is not None:
             check_plugin(config, plugin)
-        executor = _open_sandbox(stack, config, path, slots)
+        executor = _open_sandbox(stack, config, slots)
         llm = _open_llm(stack, config)
         if store is not None:
             check_llm(store.meta().get("llm"), llm.describe())
@@ -255,7 +255,7 @@ def _open_plugin(config: dict[str, Any]) -> Plugin:
 
 
 def _open_sandbox(
-    stack: contextlib.ExitStack, config: dict[str, Any], path: Path, slots: int | None
+    stack: contextlib.ExitStack, config: dict[str, Any], slots: int | None
 ) -> Executor:
     from images.progress import view
 
