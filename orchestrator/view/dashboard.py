@@ -86,7 +86,7 @@ class Dashboard:
     def _tiny(self, width: int, height: int) -> Block:
         p = self.progress
         rows = [
-            panels.header(p, width),
+            panels.header(p, width, with_model=False),
             panels.model_line(p, width),
             *panels.budget(p, width),
             *panels.best(p, width, 3),

@@ -54,6 +54,8 @@ class LiveView:
         self._shown = False
         self._redirected = contextlib.ExitStack()
         self._suspend: Any = None
+        self._writing = False
+        self._suspend_due = False
 
     def start(self, progress: RunProgress) -> None:
         """Take the screen over."""
@@ -131,6 +133,11 @@ class LiveView:
 
     def _suspended(self, _signal: int, _frame: object) -> None:
         """Ctrl-Z: give the shell its screen, and take it back when the run goes on."""
+        if self._writing:
+            # In the middle of a frame: the rest of it must not land on the shell's screen.
+            self._suspend_due = True
+            return
+        self._suspend_due = False
         if self._shown:
             self._write(_LEAVE)
         os.kill(os.getpid(), signal.SIGSTOP)
@@ -140,9 +147,15 @@ class LiveView:
 
     def _write(self, text: str) -> None:
         # A terminal that went away must not end a search: the run goes on without a view.
-        with contextlib.suppress(OSError, ValueError):
-            self._file.write(text)
-            self._file.flush()
+        self._writing = True
+        try:
+            with contextlib.suppress(OSError, ValueError):
+                self._file.write(text)
+                self._file.flush()
+        finally:
+            self._writing = False
+        if self._suspend_due:
+            self._suspended(signal.SIGTSTP, None)
 
 
 class _Kept(io.TextIOBase):

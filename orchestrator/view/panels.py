@@ -37,9 +37,10 @@ def llm_name(progress: RunProgress) -> Part:
     return (f"{name} (no language model)", WARNING)
 
 
-def header(progress: RunProgress, width: int) -> Row:
+def header(progress: RunProgress, width: int, with_model: bool = True) -> Row:
     """Which run this is, and how long it takes."""
     wide = width >= 100
+    model: list[Part] = [(" · LLM ", DIM), llm_name(progress)] if with_model else []
     clock: list[Part] = [(duration(progress.elapsed), BOLD), (" elapsed" if wide else "", DIM)]
     if progress.remaining is not None and width >= 48:
         clock += [
@@ -52,8 +53,7 @@ def header(progress: RunProgress, width: int) -> Row:
         [
             *name,
             (f" {harmless(progress.plugin, 60)}", BOLD),
-            (" · LLM ", DIM),
-            llm_name(progress),
+            *model,
             (f" · {harmless(progress.run, 120)}", DIM),
         ],
         width,

@@ -198,19 +198,21 @@ class _Pictures:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         wide = options.max_width >= _SIDE_BY_SIDE
-        grid = Table.grid(expand=True, padding=(0, 2, 0, 0) if wide else 0, pad_edge=False)
+        grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
         width = (options.max_width - 2) // 2 if wide else options.max_width
         # Square to the eye, and on one screen with what stands below.
         height = max(min(width // 2, 24, options.size.height - 18), 9)
+        width = min(width, max(2 * height + 6, 36))
         columns = [
             Group(Text(heading, style=DIM, no_wrap=True, overflow="ellipsis"), draw(height))
             for heading, draw in self._parts
         ]
         if wide:
             for _ in columns:
-                grid.add_column(ratio=1)
+                grid.add_column(width=width)
             grid.add_row(*columns)
         else:
+            grid.add_column(width=width)
             for column in columns:
                 grid.add_row(column)
         yield grid

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.rule import Rule
 from rich.style import Style
 from rich.syntax import Syntax
@@ -54,38 +54,57 @@ def runs_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
             ``candidates``, ``best`` (fitness), ``coverage`` (0..1, of the network archive),
             ``when`` (text).
     """
-    table = _table(
-        ("run", False),
-        ("plugin", False),
-        ("LLM", False),
-        ("state", False),
-        ("generations", True),
-        ("candidates", True),
-        ("best", True),
-        ("coverage", True),
-        ("when", False),
-    )
-    for entry in rows:
-        get = entry.get
-        llm = _cell(get("llm"))
-        if get("is_language_model") is False:
-            llm.append(" (no language model)", WARNING)
-        done, of = get("generation"), get("generations")
-        coverage = get("coverage")
-        table.add_row(
-            _cell(get("run"), BOLD),
-            _cell(get("plugin")),
-            llm,
-            _cell(get("state"), _STATES.get(str(get("state")))),
-            _cell(None if done is None else f"{done}/{of}" if of is not None else done),
-            _cell(None if get("candidates") is None else count(int(entry["candidates"]))),
-            _cell(number(get("best")), BEST),
-            _cell(None if coverage is None else f"{100 * coverage:.0f} %"),
-            _cell(get("when"), DIM),
+    return Shown(_Runs(rows)) if rows else Text("no runs yet", style=DIM)
+
+
+#: Narrower than this, plugin and LLM stand below the run's name.
+_WIDE_RUNS = 118
+
+
+class _Runs:
+    """The table of runs, in columns or, where there is less room, in two lines per run."""
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        self._rows = rows
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        wide = options.max_width >= _WIDE_RUNS
+        numbers = (
+            ("generations" if wide else "gen.", True),
+            ("candidates" if wide else "cand.", True),
+            ("best", True),
+            ("coverage" if wide else "cov.", True),
         )
-    if not rows:
-        return Text("no runs yet", style=DIM)
-    return Shown(table)
+        table = (
+            _table(("run", False), ("plugin", False), ("LLM", False), ("state", False), *numbers)
+            if wide
+            else _table(("run", False), ("state", False), *numbers)
+        )
+        if wide:
+            table.add_column(Text("when"), no_wrap=True)
+        for entry in self._rows:
+            get = entry.get
+            run, plugin, llm = _cell(get("run"), BOLD), _cell(get("plugin")), _llm(entry)
+            done, of, coverage = get("generation"), get("generations"), get("coverage")
+            names = [run, plugin, llm] if wide else [Text("\n").join([run, plugin, llm])]
+            table.add_row(
+                *names,
+                _cell(get("state"), _STATES.get(str(get("state")))),
+                _cell(None if done is None else f"{done}/{of}" if of is not None else done),
+                _cell(None if get("candidates") is None else count(int(entry["candidates"]))),
+                _cell(number(get("best")), BEST),
+                _cell(None if coverage is None else f"{100 * coverage:.0f} %"),
+                *([_cell(get("when"), DIM)] if wide else []),
+                end_section=not wide,
+            )
+        yield table
+
+
+def _llm(entry: Mapping[str, Any]) -> Text:
+    text = _cell(entry.get("llm"))
+    if entry.get("is_language_model") is False:
+        text.append(" (no language model)", WARNING)
+    return text
 
 
 _STATES = {
