@@ -3,9 +3,7 @@
 A network is a cell if some cell has its normal form (:mod:`.equivalence`). Among the cells that
 have it, the choice is, in this order:
 
-1. the cell that the source literally spells, if it is one: every value that an operation works on
-   is a node, in order of appearance; an explicit identity layer is a ``skip_connect`` edge, and a
-   sum takes a bare earlier node over a ``skip_connect``;
+1. the cell that the source spells, if it is one, see :mod:`.spelling`;
 2. the cell with the fewest operations other than ``none``;
 3. the one on the lowest nodes, see :func:`.equivalence.candidates`.
 
@@ -14,11 +12,9 @@ Branches that do not reach the output are ignored, so their edges are ``none``.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
-from typing import cast
 
-from plugins.nasbench201.cells import CONV1X1, CONV3X3, EDGES, NONE, POOL, SKIP, Cell
+from plugins.nasbench201.cells import CONV1X1, CONV3X3, EDGES, SKIP, Cell
 from plugins.nasbench201.dressing import Dressing, Trail
 from plugins.nasbench201.equivalence import (
     MOST_TERMS,
@@ -26,9 +22,9 @@ from plugins.nasbench201.equivalence import (
     TermTable,
     cell_terms,
     find_cell,
-    prune,
 )
 from plugins.nasbench201.graph import Graph, NotRepresentable, Value
+from plugins.nasbench201.spelling import spelled_cells
 
 #: The modules that the guest needs for ``plugins.nasbench201.tracing:run``.
 GUEST_MODULES = tuple(
@@ -38,6 +34,7 @@ GUEST_MODULES = tuple(
         "graph",
         "equivalence",
         "dressing",
+        "spelling",
         "mapping",
         "layers",
         "functions",
@@ -75,9 +72,8 @@ def map_graph(graph: Graph) -> Mapped:
     notes = [graph.values[i].note for i in live if graph.values[i].note]
     _refuse_large(table, output)
     notes += dressing.solve()
-    for every_node in (True, False):
-        spelled = _literal(graph, live, every_node)
-        if spelled is not None and _same(spelled, table, output):
+    for spelled in spelled_cells(graph):
+        if _same(spelled, table, output):
             return Mapped(spelled, tuple(dict.fromkeys(notes)))
     cell = find_cell(table, output)
     if cell is None:
@@ -210,80 +206,3 @@ def _refuse_large(table: TermTable, output: Terms) -> None:
 def _same(cell: Cell, table: TermTable, output: Terms) -> bool:
     other, value = cell_terms(cell)
     return other.normal_form(value) == table.normal_form(output)
-
-
-@dataclass(frozen=True)
-class _Point:
-    """A value as the source spells it: an edge (one operation), or a sum of points."""
-
-    op: int
-    sources: tuple[int, ...]
-
-
-def _literal(graph: Graph, live: list[int], every_node: bool) -> Cell | None:
-    """The cell that the source spells; None if it spells no cell.
-
-    ``every_node`` counts values that only a ``none`` edge works on as nodes too, which keeps the
-    numbers of the nodes in a source that writes all six edges down.
-    """
-    values = graph.values
-    shown = _spelled(graph) if every_node else live
-    alias: dict[int, int] = {}
-    points: dict[int, _Point] = {}
-    for index in shown:
-        value = values[index]
-        sources = tuple(alias[i] for i in value.inputs if i in alias)
-        if value.op in ("alias", "relu", "norm") or (value.op == "sum" and len(sources) == 1):
-            alias[index] = sources[0]
-            continue
-        alias[index] = index
-        ops = {"conv": CONV1X1 if value.kernel == 1 else CONV3X3, "pool": POOL, "skip": SKIP}
-        points[index] = _Point(ops.get(value.op, NONE), sources)
-
-    def is_sum(index: int) -> bool:
-        return values[index].op == "sum"
-
-    consumed = {s for i, point in points.items() if not is_sum(i) for s in point.sources}
-    output = alias[graph.output]
-    start = next((i for i in points if values[i].op == "input"), None)
-    inner = [i for i in points if i in consumed and i not in (start, output)]
-    if len(inner) > 2:
-        return None
-    number = {point: node for node, point in enumerate(inner, 1)}
-    if start is not None:
-        number[start] = 0
-    edges: Counter[tuple[int, int, int]] = Counter()
-
-    def enter(target: int, index: int, budget: list[int]) -> None:
-        """Adds the edges by which a point enters a node."""
-        budget[0] -= 1
-        if budget[0] < 0:
-            return
-        if index in number and number[index] != target:
-            edges[number[index], target, SKIP] += 1
-        elif is_sum(index):
-            for source in points[index].sources:
-                enter(target, source, budget)
-        elif points[index].op != NONE:
-            (source,) = points[index].sources
-            edges[number[source], target, points[index].op] += 1
-
-    for point, node in [*number.items(), (output, 3)]:
-        if node and (point != output or node == 3):
-            enter(node, point, [64])
-    cell = [NONE] * len(EDGES)
-    for (source, target, op), times in edges.items():
-        where = EDGES.index((source, target))
-        if times > 1 or cell[where] != NONE:
-            return None
-        cell[where] = op
-    return prune(cast(Cell, tuple(cell)))
-
-
-def _spelled(graph: Graph) -> list[int]:
-    """Indices of the values that reach the output if ``none`` edges count as edges."""
-    reached = {graph.output}
-    for index in range(graph.output, -1, -1):
-        if index in reached:
-            reached.update(graph.values[index].inputs)
-    return sorted(reached)

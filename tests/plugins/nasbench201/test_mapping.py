@@ -131,6 +131,19 @@ class TestChoice:
         mapped = graph.map(graph("sum", graph.conv(3, 0), 0))
         assert mapped.cell == (CONV3X3, NONE, NONE, SKIP, SKIP, NONE)
 
+    def test_a_sum_in_a_sum_is_a_node_where_that_makes_it_a_cell(self):
+        graph = Writer()
+        first = graph.conv(1, 0)
+        second = graph("sum", 0, graph.conv(3, first))
+        mapped = graph.map(graph("sum", graph("pool", 0), second))
+        assert mapped.cell == (CONV1X1, SKIP, CONV3X3, POOL, NONE, SKIP)
+
+    def test_a_sum_in_a_sum_is_no_node_where_it_need_not_be(self):
+        graph = Writer()
+        first = graph.conv(1, 0)
+        second = graph("sum", 0, graph.conv(3, first))
+        assert graph.map(graph("sum", second, graph("zero", 0))).cell == (2, 0, 0, 1, 3, 0)
+
     def test_the_input_twice_is_routed_too(self):
         graph = Writer()
         assert graph.map(graph("sum", 0, 0)).cell == (SKIP, NONE, NONE, SKIP, SKIP, NONE)
