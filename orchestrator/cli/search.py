@@ -263,8 +263,7 @@ def _open_sandbox(
     if slots is not None:
         options = dataclasses.replace(options, slots=slots)
     with view() as tell:
-        name = str(config.get("id") or path.resolve().name)
-        return stack.enter_context(open_sandbox(options, name, tell))
+        return stack.enter_context(open_sandbox(options, config["id"], tell))
 
 
 def _open_llm(stack: contextlib.ExitStack, config: dict[str, Any]) -> LLM:
