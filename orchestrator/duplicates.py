@@ -16,15 +16,13 @@ from __future__ import annotations
 import ast
 import builtins
 import hashlib
-import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
-#: Sources longer than this (characters) are compared as text: the cost stays bounded.
-MAX_CHARACTERS = 100_000
+from orchestrator.parsing import parse
+
 #: Trees deeper than this (nodes) are compared as text. Below Python's own limits, so that the
-#: same source has the same key however deep the caller's stack is. (What nests only in
-#: brackets is bounded by the tokenizer, which stops at 200.)
+#: same source has the same key however deep the caller's stack is.
 MAX_DEPTH = 150
 #: What the key of a source that was compared as text starts with.
 TEXT_PREFIX = "text-"
@@ -42,7 +40,7 @@ def source_key(source: str) -> str:
     to be parsed at a bounded cost, ``text-`` and 32 digits over the text itself. Never raises for
     any string and never executes or warns about it.
     """
-    tree = _parse(source)
+    tree = parse(source)
     if tree is not None:
         try:
             return _digest(_Walker().tokens(tree))
@@ -54,19 +52,6 @@ def source_key(source: str) -> str:
 def _digest(text: str) -> str:
     encoded = text.encode("utf-8", "surrogatepass")
     return hashlib.blake2b(encoded, digest_size=16).hexdigest()
-
-
-def _parse(source: str) -> ast.Module | None:
-    """The tree, or None where Python has none or it is too costly to ask."""
-    if len(source) > MAX_CHARACTERS:
-        return None
-    try:
-        with warnings.catch_warnings():
-            # A candidate's "\d" is not worth a line on a person's terminal.
-            warnings.simplefilter("ignore")
-            return ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError, SystemError):
-        return None
 
 
 class _TooDeep(Exception):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import copy
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -18,12 +17,11 @@ from typing import Protocol
 
 from orchestrator.llm import dag
 from orchestrator.llm.dag_source import DagClass, NotStraight, read, renamed_arguments, write
+from orchestrator.parsing import parse
 from plugins.contract import Edit
 
 #: The most values of a network where an edit sets no limit.
 MAX_VALUES = 12
-#: Longer parents (characters) are not read.
-MAX_CHARACTERS = 100_000
 
 
 class Network(Protocol):
@@ -96,13 +94,8 @@ _READERS: tuple[Callable[[ast.ClassDef], Network], ...] = (lambda node: DagNetwo
 @lru_cache(maxsize=4096)
 def read_class(source: str) -> ast.ClassDef | None:
     """The last class with a ``forward`` in the source, or the last class; None without one."""
-    if len(source) > MAX_CHARACTERS:
-        return None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError, SystemError):
+    tree = parse(source)
+    if tree is None:
         return None
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     for node in reversed(classes):

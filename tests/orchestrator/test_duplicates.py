@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.duplicates import MAX_CHARACTERS, TEXT_PREFIX, source_key
+from orchestrator.duplicates import TEXT_PREFIX, source_key
+from orchestrator.parsing import MAX_CHARACTERS
 
 CELL = '''\
 import torch.nn as nn
