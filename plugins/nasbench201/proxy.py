@@ -112,8 +112,10 @@ def proxies_in(value: Any) -> list[CellProxy]:
 
 
 def version_of(tensor: Any) -> int:
-    """How often a tensor's memory was written in place; -1 for what is no tensor."""
-    return tensor._version if isinstance(tensor, torch.Tensor) else -1
+    """How often a tensor's memory was written in place; -1 where that is not known."""
+    if not isinstance(tensor, torch.Tensor) or tensor.is_inference():
+        return -1
+    return tensor._version
 
 
 def same_memory(one: Any, other: Any) -> bool:

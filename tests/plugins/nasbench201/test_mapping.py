@@ -3,7 +3,7 @@
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plugins.nasbench201.cells import CONV1X1, CONV3X3, EDGES, NONE, POOL, SKIP
@@ -91,10 +91,12 @@ class TestEveryCell:
         for cell in ALL_CELLS:
             assert same_function(condensed(cell).cell, cell)
 
+    @settings(deadline=None)
     @given(cells)
     def test_verbatim_operations_are_not_normalised(self, cell):
         assert spelled(cell).notes == ()
 
+    @settings(deadline=None)
     @given(cells)
     def test_mapping_what_was_mapped_changes_nothing(self, cell):
         once = condensed(cell).cell
@@ -306,6 +308,7 @@ def random_graphs(draw):
     return graph
 
 
+@settings(deadline=None)
 @given(random_graphs())
 def test_any_graph_is_a_cell_or_is_refused_with_a_reason(graph):
     try:

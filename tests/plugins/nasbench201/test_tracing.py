@@ -1,6 +1,6 @@
 """The guest's task on sources: every style of a cell is read, everything else says why not."""
 
-from itertools import permutations, product
+from itertools import cycle, permutations, product
 
 import pytest
 import torch
@@ -58,10 +58,9 @@ class TestStyles:
         assert same_function(cell_of(STYLES[style](cell)), cell)
 
     @pytest.mark.slow
-    @pytest.mark.parametrize("style", STYLES)
-    def test_every_cell(self, style):
-        for cell in ALL_CELLS:
-            assert same_function(cell_of(STYLES[style](cell)), cell), cell
+    def test_every_cell_in_one_style_each(self):
+        for cell, style in zip(ALL_CELLS, cycle(STYLES)):
+            assert same_function(cell_of(STYLES[style](cell)), cell), (style, cell)
 
     def test_the_report_holds_what_the_plugin_needs(self):
         kind, report = verdict(explicit((CONV1X1, NONE, NONE, NONE, CONV3X3, NONE)))
@@ -405,6 +404,7 @@ class TestRepresentable:
             ["assert x.dim() == 4 and x.ndim == 4 and x.size(1) > 0", "return self.a(x)"],
             ["print(f'{x.mean():.3f}', x.mean().item())", "return self.a(x)"],
             ["with torch.no_grad():", "    y = self.a(x)", "return y"],
+            ["with torch.inference_mode():", "    return self.a(x)"],
             ["dead = F.max_pool2d(x, 2)", "return self.a(x)"],
             ["dead = F.dropout(x)", "return self.a(x)"],
             ["return self.a.forward(x)"],
