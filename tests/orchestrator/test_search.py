@@ -4,84 +4,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from orchestrator.archives import make_centroids
 from orchestrator.llm.protocol import LLMError
-from orchestrator.search import Search, SearchError
-from orchestrator.settings import SearchSettings
+from orchestrator.search import SearchError
 from orchestrator.store import RunStore
 from sandbox.executor import SandboxUnavailable
 from sandbox.job import Job
 from sandbox.outcome import Outcome, OutcomeKind
-from tests.support import InProcess, Numbers, Recorder, Scribbler, judge_numbers
-
-SETTINGS = SearchSettings(seed=3, generations=6, batch=20, cells=25, centroid_samples=500)
-
-
-@dataclass
-class Session:
-    """One session of a run, and what came of it."""
-
-    store: RunStore
-    search: Search
-    view: Recorder
-    executor: InProcess
-    llm: Scribbler
-
-    def run(self) -> dict[str, Any]:
-        try:
-            return self.search.run()
-        finally:
-            self.executor.close()
-            self.store.close()
-
-
-def new_store(path: Path, settings: SearchSettings = SETTINGS) -> RunStore:
-    config = {
-        "plugin": {"name": "numbers", "options": {}},
-        "llm": {"spec": "scribbler"},
-        "settings": settings.to_json(),
-        "sandbox": {},
-        "descriptors": [],
-        "prompts": [],
-    }
-    centroids = [
-        make_centroids(settings.cells, settings.centroid_samples, settings.seed + n) for n in (0, 1)
-    ]
-    return RunStore.create(path, config, *centroids)
-
-
-def session(
-    store: RunStore,
-    settings: SearchSettings = SETTINGS,
-    llm: Scribbler | None = None,
-    executor: InProcess | None = None,
-) -> Session:
-    llm, executor, view = llm or Scribbler(), executor or InProcess(), Recorder()
-    search = Search(store, settings, Numbers(), llm, executor, view, str(store.path))
-    return Session(store, search, view, executor, llm)
-
-
-def everything(path: Path) -> list[tuple[Any, ...]]:
-    """All that a run stored, apart from timings."""
-    with RunStore.open(path, write=False) as store:
-        return [
-            (
-                row.plan,
-                replace(row.writing, seconds=0.0) if row.writing else None,
-                replace(row.result.outcome, seconds={}) if row.result else None,
-                row.result.evaluation if row.result else None,
-                row.committed,
-                row.duplicate_of,
-                row.entered,
-            )
-            for row in store.candidates()
-        ]
+from tests.runs import SETTINGS, everything, new_store, session
+from tests.support import InProcess, Scribbler, judge_numbers
 
 
 def test_a_run_commits_the_seed_and_every_generation(tmp_path: Path) -> None:
