@@ -8,6 +8,7 @@ REQUIRED = [
     "click>=8.1",
     "rich>=13.7",
     "platformdirs>=4",
+    "packaging>=23",
     "psutil>=5.9",
     # The search.
     "numpy>=1.26",
@@ -36,7 +37,7 @@ setup(
     ),
     package_data={
         # The guest image is built from these files, also where only a wheel is installed.
-        "images": ["Dockerfile", "requirements/*.txt", "*.sh"],
+        "images": ["Dockerfile", "requirements/*.txt"],
     },
     install_requires=REQUIRED,
     extras_require={

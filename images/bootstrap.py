@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -117,18 +118,37 @@ def _import(client: docker.DockerClient, root: Path, name: str, tell: Tell) -> N
         raise ImageError(f"packing the base image failed (tar ended with {tar.returncode})")
 
 
+#: Where the file tree is made. Not /tmp, where device files are often forbidden.
+SCRATCH = Path("/var/tmp")
+PREFIX = "llmatic-orch-base-"
+
+
 @contextmanager
 def _scratch() -> Iterator[Path]:
-    """A folder for the file tree. Not in /tmp, where device files are often forbidden."""
-    root = Path(tempfile.mkdtemp(prefix="llmatic-orch-base-", dir="/var/tmp"))
+    """A folder for the file tree; those of bootstraps that were killed are removed first."""
+    for left_over in SCRATCH.glob(f"{PREFIX}*"):
+        if not Path(f"/proc/{left_over.name.removeprefix(PREFIX).split('-')[0]}").exists():
+            remove_tree(left_over)
+    root = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=SCRATCH))
     try:
         yield root
     finally:
-        # debootstrap mounts /proc inside; a killed one leaves it there, and what is mounted must
-        # never be deleted through.
-        for line in reversed(Path("/proc/mounts").read_text().splitlines()):
-            if line.split()[1].startswith(f"{root}/"):
-                subprocess.run(["umount", "--lazy", line.split()[1]], check=False)
-        mounts = Path("/proc/mounts").read_text()
-        if f" {root}/" not in mounts:
-            shutil.rmtree(root, ignore_errors=True)
+        remove_tree(root)
+
+
+def remove_tree(root: Path) -> None:
+    """Remove a tree, after what is mounted in it; it stays if something cannot be unmounted.
+
+    debootstrap mounts /proc inside and a killed one leaves it there: what is mounted must never
+    be deleted through.
+    """
+    inside = f"{root}/"
+    for line in reversed(_mounts()):
+        if line.split()[1].startswith(inside):
+            subprocess.run(["umount", line.split()[1]], capture_output=True, check=False)
+    if not any(line.split()[1].startswith(inside) for line in _mounts()):
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _mounts() -> list[str]:
+    return Path("/proc/mounts").read_text().splitlines()
