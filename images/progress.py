@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 
 @dataclass(frozen=True)
@@ -61,21 +61,21 @@ class LiveView:
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._tasks: dict[str, int] = {}
+        self._tasks: dict[str, TaskID] = {}
 
     def __call__(self, event: Event) -> None:
         """Redraw the event's step; the steps before it are done."""
         if event.step not in self._tasks:
             for task in self._tasks.values():
-                self._progress.update(task, total=1.0, completed=1.0)  # type: ignore[arg-type]
-                self._progress.stop_task(task)  # type: ignore[arg-type]
+                self._progress.update(task, total=1.0, completed=1.0)
+                self._progress.stop_task(task)
             self._tasks[event.step] = self._progress.add_task(event.step, total=None, note="")
         note = event.note if len(event.note) <= 60 else event.note[:59] + "…"
         if event.fraction is None:
-            self._progress.update(self._tasks[event.step], note=note)  # type: ignore[arg-type]
+            self._progress.update(self._tasks[event.step], note=note)
         else:
             self._progress.update(
-                self._tasks[event.step],  # type: ignore[arg-type]
+                self._tasks[event.step],
                 note=note,
                 total=1.0,
                 completed=event.fraction,
@@ -94,7 +94,7 @@ def view() -> Iterator[Tell]:
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
         TimeElapsedColumn(),
-        TextColumn("[dim]{task.fields[note]}", markup=True),
+        TextColumn("{task.fields[note]}", style="dim", markup=False),
     )
     with Progress(*columns, console=console) as progress:
         yield LiveView(progress)

@@ -105,6 +105,15 @@ class NasBench201:
         if self._table is None:
             self._table = open_table(self._where, self.dataset, progress)
 
+    def data_status(self) -> tuple[bool, str, str]:
+        """For ``llmatic-orch doctor``: whether the table is here, which one, and the remedy."""
+        try:
+            source = self.table.source
+        except PluginError as error:
+            found, _, remedy = str(error).rpartition("; ")
+            return False, found or remedy, remedy
+        return True, f"results of {self.dataset.title} from {source}", ""
+
     @cached_property
     def _code(self) -> GuestCode:
         return GuestCode.ship(TASK, *GUEST_MODULES)
