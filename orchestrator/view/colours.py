@@ -42,7 +42,7 @@ PINK = "#cc79a7"
 #: Steps of the scale. Few enough that styles are made once, more than an eye tells apart here.
 LEVELS = 64
 
-BEST = Style(color=Color.parse("#fde725"), bold=True)
+BEST = Style(color=Color.parse("#e0c000"), bold=True)
 DIM = Style(dim=True)
 BOLD = Style(bold=True)
 LABEL = Style(color=Color.parse(BLUE))

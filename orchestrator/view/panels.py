@@ -166,10 +166,11 @@ def best(progress: RunProgress, width: int, height: int) -> list[Row]:
 def curve(progress: RunProgress, width: int, height: int) -> list[Row]:
     """Best fitness so far, a column per generation, on a scale of its own."""
     values = [value for value in progress.history if value is not None]
-    scale = scale_of(values)
+    # Of a few values none is an outlier.
+    scale = scale_of(values, fenced=len(values) >= 8)
     if scale is None or len(progress.history) < 2:
         return []
-    low, high = number(scale.low), number(scale.high)
+    low, high = f"{'≤' if scale.clipped else ''}{number(scale.low)}", number(scale.high)
     margin = max(len(low), len(high)) + 1 if height > 1 else 0
     room = width - margin
     history = list(progress.history)

@@ -182,11 +182,11 @@ def pictures(
     """Both archives as pictures, side by side where there is room, each with a heading."""
     return _Pictures(
         (
-            f"network archive: {describe(networks)}",
+            f"networks: {describe(networks)}",
             lambda height: network_picture(networks, descriptors, height=height),
         ),
         (
-            f"prompt archive: {describe(prompt_archive)}",
+            f"prompts: {describe(prompt_archive)}",
             lambda height: prompt_picture(prompt_archive, prompts, height=height),
         ),
     )
@@ -201,7 +201,7 @@ class _Pictures:
         grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
         width = (options.max_width - 2) // 2 if wide else options.max_width
         # Square to the eye, and on one screen with what stands below.
-        height = max(min(width // 2, 24, options.size.height - 18), 9)
+        height = max(min(width // 2, 24, options.size.height - 18), 14)
         width = min(width, max(2 * height + 6, 36))
         columns = [
             Group(Text(heading, style=DIM, no_wrap=True, overflow="ellipsis"), draw(height))

@@ -1,14 +1,22 @@
-"""The live view of a run as an SVG file, for a README or a report."""
+"""The live view of a run as an SVG file: for a README, a report, or a look from afar."""
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
+import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console, RenderableType
 
-from orchestrator.progress import RunProgress
+from orchestrator.progress import Committed, RunProgress, View
 from orchestrator.view.dashboard import Dashboard
+
+#: Seconds between two pictures. Drawing one takes some 0.1 s.
+INTERVAL = 20.0
 
 
 def export_svg(
@@ -20,6 +28,8 @@ def export_svg(
     title: str = "llmatic-orch search",
 ) -> None:
     """Write a picture of a run, as a terminal of this size would show it.
+
+    The file is replaced as a whole: whoever reads it never sees half of one.
 
     Args:
         shown: a run's progress, or anything that rich can print.
@@ -41,4 +51,55 @@ def export_svg(
         no_color=False,
     )
     console.print(Dashboard(shown) if isinstance(shown, RunProgress) else shown, end="")
-    Path(path).write_text(console.export_svg(title=title), encoding="utf-8")
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.write_text(console.export_svg(title=title), encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+class PictureView:
+    """A view around another one that keeps a picture of the run in a file as well.
+
+    Args:
+        inner: the view that a person looks at.
+        path: the SVG file, written every 20 s and at the end. A file that can't be written does not
+            end the search.
+    """
+
+    def __init__(self, inner: View, path: Path) -> None:
+        self._inner = inner
+        self._path = path
+        self._progress: RunProgress | None = None
+        self._next = 0.0
+
+    def start(self, progress: RunProgress) -> None:
+        """The search begins."""
+        self._progress = progress
+        self._next = time.monotonic() + INTERVAL
+        self._inner.start(progress)
+
+    def committed(self, candidate: Committed) -> None:
+        """A candidate was committed."""
+        self._inner.committed(candidate)
+
+    def refresh(self) -> None:
+        """Something may have changed."""
+        self._inner.refresh()
+        if time.monotonic() >= self._next:
+            self._draw()
+
+    def stop(self, summary: Mapping[str, Any]) -> None:
+        """The search ended."""
+        try:
+            self._draw()
+        finally:
+            self._inner.stop(dict(summary))
+
+    def _draw(self) -> None:
+        self._next = time.monotonic() + INTERVAL
+        if self._progress is not None:
+            with contextlib.suppress(OSError):
+                export_svg(self._progress, self._path)

@@ -58,7 +58,7 @@ def runs_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 #: Narrower than this, plugin and LLM stand below the run's name.
-_WIDE_RUNS = 118
+_WIDE_RUNS = 156
 
 
 class _Runs:
