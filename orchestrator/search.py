@@ -117,14 +117,15 @@ class Search:
         finished = ""
         try:
             unfinished = self._restore()
-            finished = self._go(unfinished)
-            self._store.set_meta(finished=finished)
-            return self.summary(finished)
-        finally:
+            # Not before: until then, the time of the earlier sessions is not known.
             try:
-                self._note_elapsed(force=True)
+                finished = self._go(unfinished)
+                self._store.set_meta(finished=finished)
+                return self.summary(finished)
             finally:
-                self._view.stop(self.summary(finished))
+                self._note_elapsed(force=True)
+        finally:
+            self._view.stop(self.summary(finished))
 
     # -- the loop --------------------------------------------------------------------------
 
