@@ -21,6 +21,9 @@ def test_a_picture_of_the_live_view_is_written_in_colour(tmp_path, monkeypatch):
     assert ElementTree.fromstring(text).tag.endswith("svg")
     assert "nasbench201" in text
     assert "#fde725" in text
+    assert "@font-face" not in text
+    assert "http" not in text.replace("http://www.w3.org/", "").replace("https://www.textual", "")
+    assert "▀" not in text  # drawn as rectangles
     assert [p.name for p in tmp_path.iterdir()] == ["view.svg"]
 
 
