@@ -134,8 +134,10 @@ def ensure_guest_image(
         if state.freshness is Freshness.FRESH:
             return state.tag
         tell(Event(STEP, f"{state.freshness}: {state.reason}"))
+        # A base of a person's own stays the base; ours are chosen anew, as one may be gone.
+        own = state.base if state.base not in (bases.OFFICIAL, bases.BOOTSTRAPPED) else ""
         return build_guest_image(
-            client, device, base or state.base or None, wheelhouse, tell,
+            client, device, base or own or None, wheelhouse, tell,
             wheelhouse_dir, sources, state.tag,
         )  # fmt: skip
 
@@ -241,8 +243,10 @@ def _run_build(
         )
         for message in stream:
             if "error" in message:
-                raise ImageError(_build_failure(step, str(message["error"]), lines))
-            text = str(message.get("stream", "")).strip()
+                network = options.get("network_mode") != "none"
+                raise ImageError(_build_failure(step, str(message["error"]), lines, network))
+            # Docker colours what a step writes to stderr.
+            text = re.sub(r"\x1b\[[0-9;]*m", "", str(message.get("stream", ""))).strip()
             if not text:
                 continue
             lines.append(text)
@@ -253,18 +257,27 @@ def _run_build(
     tell(Event(STEP, f"{options['tag']} is built", 1.0))
 
 
-def _build_failure(step: str, error: str, lines: list[str]) -> str:
-    tail = "\n".join(lines[-12:])
-    if "no space left on device" in f"{error}\n{tail}".lower():
+def _build_failure(step: str, error: str, lines: list[str], network: bool) -> str:
+    """What to tell a person: the step in short, what it printed last, what to do."""
+    noise = ("Step ", "---> ", "Removing intermediate", "Sending build context")
+    said = [line for line in lines if not line.startswith(noise)][-12:]
+    everything = "\n".join([error, *said])
+    step = f"{step[:100]}…" if len(step) > 100 else step
+    if "no space left on device" in everything.lower():
         return (
             f"building the guest image ran out of disk at {step!r}; free space on the engine's "
             "disk (`docker system prune` removes what nothing uses), then try again"
         )
-    if "exec" in error and "format error" in error:
+    if "exec format error" in error:
         return f"the base image is for another processor than the engine's ({error}); name another"
-    return (
-        f"expected the guest image to build; step {step!r} failed: {error}\n{tail}\n"
-        "correct what it names and try again; finished steps and fetched wheels are kept"
+    # The command that failed is the step again, at full length; its status is what is new.
+    if " returned a non-zero code: " in error:
+        error = f"it returned a non-zero code: {error.rpartition(': ')[2]}"
+    remedy = "correct what it names and try again; finished steps and fetched wheels are kept"
+    if network:
+        remedy += "; if the container has no network, leave out --no-wheelhouse"
+    return "\n".join(
+        [f"expected the guest image to build; step {step!r} failed: {error}", *said, remedy]
     )
 
 

@@ -31,6 +31,7 @@ class Daemon:
         log: its output; appended to.
         pidfile: where dockerd writes its process id.
         containerd_pidfile: the same of the containerd that it starts.
+        command: the program and what it is started by.
         arguments: for dockerd, before ours.
         host: the address to ask; None is what ``DOCKER_HOST`` or the default socket say.
     """
@@ -38,6 +39,7 @@ class Daemon:
     log: Path
     pidfile: Path = Path("/var/run/docker.pid")
     containerd_pidfile: Path = Path("/var/run/docker/containerd/containerd.pid")
+    command: tuple[str, ...] = ("dockerd",)
     arguments: tuple[str, ...] = ()
     host: str | None = None
 
@@ -226,7 +228,7 @@ def _spawn(
     tell(Event(STEP, f"starting dockerd, log in {daemon.log}"))
     with log:
         return subprocess.Popen(
-            ["dockerd", *daemon.arguments, "--pidfile", str(daemon.pidfile), *extra],
+            [*daemon.command, *daemon.arguments, "--pidfile", str(daemon.pidfile), *extra],
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=log,
