@@ -10,7 +10,7 @@ from typing import Any
 from sandbox.classify import Facts
 from sandbox.container import Container, ContainerGone
 from sandbox.engine import ENGINE_ERRORS
-from sandbox.guest import frames
+from sandbox.guest import PROTOCOL, frames
 from sandbox.guest.printable import one_line, printable
 from sandbox.guest.supervisor import JOB_BYTES
 from sandbox.job import Job
@@ -82,8 +82,15 @@ def run_attempt(
         )
     except ContainerGone as error:
         return _gone(container, limits, error, False, seconds)
-    if "ready" not in message:
-        return _trouble(limits, "the supervisor's first word was not that it is ready", seconds)
+    ready = message.get("ready")
+    protocol = ready.get("protocol") if isinstance(ready, dict) else None
+    if protocol != PROTOCOL:
+        return _trouble(
+            limits,
+            f"expected a guest image that speaks protocol {PROTOCOL}, found {protocol}; "
+            "build it anew with `llmatic-orch image build`",
+            seconds,
+        )
     sent = time.monotonic()
     tell("running")
     until = sent + limits.wall_seconds + GRACE_SECONDS

@@ -132,7 +132,7 @@ def classify(facts: Facts) -> tuple[OutcomeKind, str]:
     stopped = _stopped(facts)
     if stopped is not None:
         return stopped
-    if facts.signal is not None and facts.state in ("none", "malformed"):
+    if facts.signal and not facts.stopped_for and facts.state in ("none", "malformed"):
         name = SIGNALS.get(facts.signal, f"signal {facts.signal}")
         return OutcomeKind.CRASHED, f"the process was killed by {name}{_where(facts)}"
     spoke = _spoke(facts)

@@ -135,6 +135,9 @@ class DockerExecutor:
         self._sweep()
         until = time.monotonic() + CLOSE_SECONDS
         for worker in self._workers:
+            if worker is threading.current_thread():
+                # Called from a future's callback.
+                continue
             worker.join(max(0.0, until - time.monotonic()))
         self._garbage.put(None)
         self._janitor.join(max(0.0, until - time.monotonic()))
@@ -178,7 +181,7 @@ class DockerExecutor:
             reason = f"the job cannot be sent to the guest: {error}"
             return Outcome(OutcomeKind.SANDBOX_ERROR, reason, seconds=timings)
         for number in range(1, self._attempts + 1):
-            attempt = self._attempt(task, slot, frame, last=number == self._attempts)
+            attempt = self._attempt(task, slot, frame)
             outcome = replace(
                 _outcome(attempt),
                 seconds={**timings, **attempt.seconds, "total": time.monotonic() - begin},
@@ -191,13 +194,15 @@ class DockerExecutor:
                 self._enter(slot, "waiting", task.tag)
                 self._closed.wait(BACKOFF_SECONDS * 2 ** (number - 1))
                 self._check_open()
+        if outcome.kind is OutcomeKind.SANDBOX_ERROR:
+            self._check_engine()
         return outcome
 
-    def _attempt(self, task: _Task, slot: int, frame: bytes, last: bool) -> Attempt:
+    def _attempt(self, task: _Task, slot: int, frame: bytes) -> Attempt:
         """One attempt.
 
         Raises:
-            SandboxUnavailable: the image is gone; or, at the last attempt, the engine.
+            SandboxUnavailable: the image is gone.
             CancelledError: the executor was closed.
         """
         self._enter(slot, "starting", task.tag)
@@ -211,9 +216,6 @@ class DockerExecutor:
         except ImageNotFound as error:
             raise engine.image_missing(self._image) from error
         except engine.ENGINE_ERRORS as error:
-            self._check_open()
-            if last and not self._engine_answers():
-                raise engine.engine_gone(error) from error
             return Attempt(Facts(trouble=f"the engine could not run the container: {error}"))
         finally:
             if container is not None:
@@ -227,11 +229,12 @@ class DockerExecutor:
         if self._closed.is_set():
             raise CancelledError("the executor was closed")
 
-    def _engine_answers(self) -> bool:
+    def _check_engine(self) -> None:
+        """Raise SandboxUnavailable where the engine as a whole is gone."""
         try:
-            return bool(self._client.ping())
-        except engine.ENGINE_ERRORS:
-            return False
+            self._client.ping()
+        except engine.ENGINE_ERRORS as error:
+            raise engine.engine_gone(error) from error
 
 
 def _outcome(attempt: Attempt) -> Outcome:

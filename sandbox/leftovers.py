@@ -7,9 +7,10 @@ used again.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
-from concurrent.futures import ThreadPoolExecutor
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from sandbox.engine import ENGINE_ERRORS, engine_gone
 SANDBOX = "llmatic-orch"
 RUN = "llmatic-orch.run"
 OWNER = "llmatic-orch.owner"
+#: Containers that are removed side by side.
+REMOVERS = 8
 
 
 def labels(run_id: str) -> dict[str, str]:
@@ -76,10 +79,24 @@ def remove_run(client: docker.DockerClient, run_id: str) -> int:
 
 def remove_all(client: docker.DockerClient, ids: list[str]) -> int:
     """Kill and remove containers, side by side. Those already gone are fine."""
-    if not ids:
-        return 0
-    with ThreadPoolExecutor(min(8, len(ids)), thread_name_prefix="sandbox-remove") as pool:
-        return sum(pool.map(lambda identifier: remove(client, identifier), ids))
+    waiting, removed = list(ids), []
+
+    def work() -> None:
+        while waiting:
+            with contextlib.suppress(IndexError):
+                removed.append(remove(client, waiting.pop()))
+
+    threads = [threading.Thread(target=work, name="sandbox-remove") for _ in ids[:REMOVERS]]
+    started = []
+    # No pool: at the end of the process, where this is called too, Python gives out none.
+    with contextlib.suppress(RuntimeError):
+        for thread in threads:
+            thread.start()
+            started.append(thread)
+    work()
+    for thread in started:
+        thread.join()
+    return sum(removed)
 
 
 def remove(client: docker.DockerClient, identifier: str) -> bool:

@@ -45,8 +45,8 @@ def encode(value: Any, limit: int) -> bytes:
     return HEADER.pack(len(payload)) + payload
 
 
-def decode(payload: bytes) -> Any:
-    """The value of one frame's payload.
+def decode(payload: bytes, depth: int = MAX_DEPTH) -> Any:
+    """The value of one frame's payload, nested at most ``depth`` deep.
 
     Raises:
         FrameError: it is not strict JSON.
@@ -60,12 +60,12 @@ def decode(payload: bytes) -> Any:
             object_pairs_hook=_object,
         )
     except RecursionError:
-        raise FrameError(f"JSON nested deeper than {MAX_DEPTH}") from None
+        raise FrameError(f"JSON nested deeper than {depth}") from None
     except FrameError:
         raise
     except ValueError as error:
         raise FrameError(f"not JSON: {error}") from None
-    _check(value)
+    _check(value, depth)
     return value
 
 
@@ -125,24 +125,24 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-def _check(value: Any) -> None:
+def _check(value: Any, depth: int) -> None:
     """Bound the depth and refuse lone surrogates, without recursing."""
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        if not level:
-            return
-        deeper: list[Any] = []
+    for _ in range(depth + 1):
+        containers: list[Any] = []
         for item in level:
             if isinstance(item, str):
                 _check_text(item)
-            elif isinstance(item, list):
-                deeper += item
-            elif isinstance(item, dict):
-                for key in item:
-                    _check_text(key)
-                deeper += item.values()
-        level = deeper
-    raise FrameError(f"JSON nested deeper than {MAX_DEPTH}")
+            elif isinstance(item, (list, dict)):
+                containers.append(item)
+        if not containers:
+            return
+        level = []
+        for container in containers:
+            level += container
+            if isinstance(container, dict):
+                level += container.values()
+    raise FrameError(f"JSON nested deeper than {depth}")
 
 
 def _check_text(text: str) -> None:

@@ -5,7 +5,7 @@ jobs from its standard input and writes what became of them to what was its stan
 frames in both directions, see :mod:`sandbox.guest.frames`.
 
 From the host: ``{"job": {"source", "entry", "modules", "params", "limits"}}``.
-To the host: ``{"ready": {"torch"}}`` once; then for each job any number of
+To the host: ``{"ready": {"protocol", "torch"}}`` once; then for each job any number of
 ``{"phase", "note"}`` and exactly one ``{"done": facts}``.
 When the standard input ends, the host is gone, and so the supervisor ends.
 """
@@ -19,7 +19,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from sandbox.guest import frames, kernel
+from sandbox.guest import PROTOCOL, frames, kernel
 from sandbox.guest.watch import Watch
 
 #: Jobs get users from here on, a new one each.
@@ -95,7 +95,7 @@ def main() -> None:
     # What exists now is shared with every child as it is, and never looked at by its collector.
     gc.collect()
     gc.freeze()
-    outbox.send({"ready": {"torch": str(torch.__version__)}})
+    outbox.send({"ready": {"protocol": PROTOCOL, "torch": str(torch.__version__)}})
     for number, job in enumerate(inbox.jobs()):
         try:
             facts = Watch(job, FIRST_UID + number, inbox, outbox).run()

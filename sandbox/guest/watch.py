@@ -33,6 +33,8 @@ PHASE_SECONDS = 0.05
 MAX_PHASES = 100_000
 #: Room in a child's frame beside its report.
 SLACK = 4096
+#: How deep a child's message may nest: less than the host takes, since facts are around it.
+DEPTH = 48
 CHUNK = 1 << 16
 MESSAGES = frozenset({"report", "refusal", "failure", "unsendable"})
 
@@ -64,7 +66,8 @@ class Watch:
         self._start = time.monotonic()
         self._deadline = self._start + float(limits["wall_seconds"])
         self._output_bytes = int(limits["output_bytes"])
-        self._reader = frames.FrameReader(int(limits["report_bytes"]) + SLACK)
+        self._longest = int(limits["report_bytes"]) + SLACK
+        self._reader = frames.FrameReader(self._longest)
         self._oom_before = kernel.oom_kills()
         self._out, self._err = Capture(), Capture()
         self._said: dict[str, Any] | None = None
@@ -72,6 +75,7 @@ class Watch:
         self._detail = ""
         self._phase, self._candidate_ran = "start", False
         self._phases, self._phase_sent = 0, 0.0
+        self._unsent: dict[str, Any] | None = None
         self._status: int | None = None
         self._stopped_for = ""
         self._spoken: float | None = None
@@ -114,7 +118,9 @@ class Watch:
                 return
             self._look_at_memory(now)
             self._look_at_lingering(now)
-            timeout = min(self._deadline - now, POLL_SECONDS)
+            self._tell_phase(now)
+            poll = POLL_SECONDS if self._unsent is None else PHASE_SECONDS
+            timeout = min(self._deadline - now, poll)
             for key, _ in selector.select(timeout):
                 fd = key.fd
                 # Whatever was written before the deadline but is read after it does not count.
@@ -171,7 +177,7 @@ class Watch:
             return
         try:
             for payload in self._reader.feed(data):
-                self._take(frames.decode(payload))
+                self._take(frames.decode(payload, DEPTH))
         except frames.FrameTooLong as error:
             self._violated("too_big", str(error))
         except frames.FrameError as error:
@@ -186,6 +192,8 @@ class Watch:
         elif message.keys() == {"phase", "note"}:
             self._enter(message["phase"], message["note"])
         elif len(message) == 1 and message.keys() <= MESSAGES:
+            # As we shall write it, it may be longer than as it came: 1e15 is 1000000000000000.0.
+            frames.encode(message, self._longest)
             self._said = message
             self._state = "valid"
             self._spoken = time.monotonic()
@@ -203,10 +211,13 @@ class Watch:
         self._phase = phase
         # Once and for all: after this no claim about an earlier phase is believed.
         self._candidate_ran = self._candidate_ran or phase not in ("start", "syntax")
-        now = time.monotonic()
-        if now - self._phase_sent >= PHASE_SECONDS:
-            self._phase_sent = now
-            self._outbox.send({"phase": phase, "note": note})
+        self._unsent = {"phase": phase, "note": note}
+
+    def _tell_phase(self, now: float) -> None:
+        """Pass the last phase on, now and then."""
+        if self._unsent is not None and now - self._phase_sent >= PHASE_SECONDS:
+            self._outbox.send(self._unsent)
+            self._phase_sent, self._unsent = now, None
 
     def _violated(self, state: str, detail: str) -> None:
         self._state, self._detail = state, detail
@@ -225,7 +236,8 @@ class Watch:
         while not unclean and not stopped and self._read(self._report):
             pass
         if self._reader.incomplete and self._state in ("none", "valid") and not stopped:
-            self._violated("malformed", "the last frame is not complete")
+            # Not stopped for it: a child that died in mid-frame may have been an honest one.
+            self._state, self._detail = "malformed", "the last frame is not complete"
         code = None if self._status is None else os.waitstatus_to_exitcode(self._status)
         return {
             "phase": self._phase,
