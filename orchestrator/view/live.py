@@ -166,6 +166,10 @@ class _Kept(io.TextIOBase):
         self.latest = ""
         self._open = ""
 
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return "utf-8"
+
     def writable(self) -> bool:
         return True
 

@@ -294,7 +294,7 @@ def slots(progress: RunProgress, width: int, height: int) -> list[Row]:
                     (f"{slot.slot:>2} ", DIM),
                     ("· " if idle else "█ ", DIM if idle else busy),
                     (harmless(slot.phase, 14).ljust(9), DIM if idle else None),
-                    harmless(slot.tag, 40),
+                    harmless(slot.tag, 40).removeprefix("candidate " if width < 38 else ""),
                 ],
                 width,
                 [("" if idle else short_seconds(now - slot.since), DIM)],
