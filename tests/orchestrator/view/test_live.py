@@ -207,7 +207,7 @@ def in_terminal(terminal, body):
 
 def test_the_screen_is_given_back_when_the_program_ends_in_an_error(terminal):
     process = in_terminal(terminal, "raise ValueError('a bug')")
-    assert process.wait(30) == 1
+    assert process.wait(120) == 1
     text = terminal.text()
     assert text.count(ENTER) == text.count(LEAVE) == 1
     assert CURSOR_BACK in text
@@ -228,7 +228,7 @@ def test_the_screen_is_given_back_while_the_program_is_suspended(terminal):
         process.wait()
 
 
-def wait_for(condition, seconds=20.0):
+def wait_for(condition, seconds=120.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
