@@ -81,11 +81,17 @@ POSITIVE = click.IntRange(min=1)
     type=click.Choice(["float32", "bfloat16", "float16"]),
     help="Of a checkpoint's weights.",
 )
+@click.option(
+    "--picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep a picture (SVG) of the live view in this file.",
+)
 @sandbox_options
 def search(
     plugin: str,
     llm: str | None,
     run: str | None,
+    picture: Path | None,
     sandbox: SandboxOptions,
     parallel: int | None,
     context: int | None,
@@ -125,7 +131,7 @@ def search(
         "sandbox": sandbox.to_json(),
     }
     path = Path(run) if run else RUNS / _new_name(plugin)
-    _run(path, config)
+    _run(path, config, picture=picture)
 
 
 @click.command()
@@ -172,6 +178,7 @@ def _run(
     new: dict[str, Any] | None,
     budgets: dict[str, Any] | None = None,
     slots: int | None = None,
+    picture: Path | None = None,
 ) -> None:
     """Create (``new`` is the configuration) or open a run, and search until its budget ends."""
     from rich.console import Console
@@ -180,6 +187,7 @@ def _run(
     from orchestrator.search import Search
     from orchestrator.store import RunStore, check_new
     from orchestrator.view import choose_view
+    from orchestrator.view.svg import PictureView
 
     with _terminating(), contextlib.ExitStack() as stack:
         store: RunStore | None = None
@@ -204,6 +212,8 @@ def _run(
         store.set_meta(llm=llm.describe(), finished="")
         try:
             view = choose_view(Console())
+            if picture is not None:
+                view = PictureView(view, picture)
             summary = Search(store, settings, plugin, llm, executor, view, str(path)).run()
         except KeyboardInterrupt:
             # From here on only the sandboxes are removed: a second Ctrl-C would leave some.
