@@ -4,7 +4,7 @@ from itertools import permutations, product
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
@@ -108,6 +108,7 @@ class TestNormalForm:
             (CONV1X1, CONV3X3, NONE, SKIP, POOL, SKIP), (CONV3X3, CONV1X1, NONE, SKIP, SKIP, POOL)
         )
 
+    @settings(deadline=None)
     @given(cells)
     def test_dead_edges_do_not_count(self, cell):
         assert same_function(cell, prune(cell))
