@@ -18,7 +18,7 @@ from images.host import apt_install, is_debian, is_root
 from images.progress import Event, Tell
 
 STEP = "engine"
-PACKAGES = ["docker.io", "iptables", "ca-certificates", "cgroupfs-mount", "debootstrap"]
+PACKAGES = ["docker.io", "iptables", "ca-certificates", "debootstrap"]
 #: Seconds until an engine that was started must answer.
 START_SECONDS = 90
 
@@ -113,6 +113,11 @@ def _start(daemon: Daemon, tell: Tell) -> docker.DockerClient:
         client = _wait(daemon, process, tell, START_SECONDS)
         if client is not None:
             return client
+        if running(daemon.pidfile, "dockerd") and process.poll() is not None:
+            # Another one (the package's init script) was faster.
+            client = _wait(daemon, None, tell, START_SECONDS)
+            if client is not None:
+                return client
         if process.poll() is None:
             process.terminate()
             process.wait(timeout=20)

@@ -44,7 +44,7 @@ def no_engine_message(error: Exception) -> str:
     return (
         f"expected a running Docker engine, found {_short(error)}; start it "
         "(`sudo systemctl start docker`), point DOCKER_HOST at one, or, as root on Debian, run "
-        "`make search`, which installs and starts one"
+        "`python -m images.bringup`, which installs and starts one"
     )
 
 

@@ -44,7 +44,7 @@ def tag(docker_client: docker.DockerClient) -> Iterator[str]:
     name = f"llmatic-orch-test:{uuid.uuid4().hex[:12]}"
     yield name
     with contextlib.suppress(docker.errors.ImageNotFound):
-        docker_client.images.remove(name, noprune=True)
+        docker_client.images.remove(name)
 
 
 def in_guest(client: docker.DockerClient, tag: str, code: str) -> str:

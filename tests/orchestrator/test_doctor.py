@@ -12,7 +12,6 @@ from click.testing import CliRunner
 
 from orchestrator import doctor as doctors
 from orchestrator.cli.doctor import doctor
-from orchestrator.cli.image import image
 from orchestrator.doctor import Check, State, check_plugin, guarded, run_checks
 
 
@@ -107,28 +106,3 @@ def test_a_plugin_says_itself_whether_its_data_is_here(
     assert check.state is (State.FOUND if ready else State.MISSING)
     assert check.detail == "5,000 images"
     assert check.remedy == ("" if ready else "fetch them")
-
-
-@pytest.mark.docker
-def test_image_status_says_fresh_and_ends_with_0(guest_image: str) -> None:
-    result = CliRunner().invoke(image, ["status"])
-    assert result.exit_code == 0
-    assert result.output.startswith(f"{guest_image}: fresh\nbase: ")
-
-
-@pytest.mark.docker
-def test_image_status_of_a_missing_image_ends_with_1(
-    docker_client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("images.build.REPOSITORY", "llmatic-orch-nobody-built-this")
-    result = CliRunner().invoke(image, ["status"])
-    assert result.exit_code == 1
-    assert "missing" in result.output
-    assert "llmatic-orch image build --device cpu" in result.output
-
-
-@pytest.mark.docker
-def test_building_what_is_fresh_if_stale_does_nothing(guest_image: str) -> None:
-    result = CliRunner().invoke(image, ["build", "--if-stale"])
-    assert result.exit_code == 0
-    assert result.output == f"{guest_image} is ready\n"
