@@ -17,7 +17,7 @@ from sandbox import engine, leftovers
 from sandbox.attempt import Attempt, job_frame, run_attempt
 from sandbox.classify import Facts, classify, rejection
 from sandbox.container import Container, Recipe
-from sandbox.executor import SandboxUnavailable, SlotState
+from sandbox.executor import SlotState
 from sandbox.guest.frames import FrameError
 from sandbox.job import Job
 from sandbox.limits import Limits
@@ -242,6 +242,3 @@ def _outcome(attempt: Attempt) -> Outcome:
     said = attempt.facts.said or {}
     report = said.get("report") if kind is OutcomeKind.OK else None
     return Outcome(kind, reason, report, attempt.stdout, attempt.stderr)
-
-
-__all__ = ["DockerExecutor", "SandboxUnavailable"]

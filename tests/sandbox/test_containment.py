@@ -210,6 +210,12 @@ def test_forged_messages_are_violations(run: Run, attack: str, kind: K, reason: 
     assert outcome.attempts == 1
 
 
+def test_a_report_before_the_deadline_and_a_hang_past_it_is_timed_out(run: Run) -> None:
+    outcome = run(FORGE + 'os.write(3, frame({"report": {}}))\nwhile True: pass', HASTY)
+    assert outcome.kind is K.TIMED_OUT
+    assert outcome.report is None
+
+
 @pytest.mark.parametrize(
     ("death", "reason"),
     [

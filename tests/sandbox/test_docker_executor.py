@@ -33,8 +33,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SLEEPER = "import time; time.sleep(60)\n" + NET
 
 
-def containers(client: docker.DockerClient, run_id: str) -> list[str]:
-    found = client.api.containers(all=True, filters={"label": f"{RUN}={run_id}"})
+def containers(client: docker.DockerClient, run_id: str, stopped: bool = True) -> list[str]:
+    found = client.api.containers(all=stopped, filters={"label": f"{RUN}={run_id}"})
     return [entry["Id"] for entry in found]
 
 
@@ -250,6 +250,20 @@ def test_an_engine_that_comes_back_in_time(guest_image: str, tmp_path: Path) -> 
     assert not containers(docker.from_env(), "test-back")
 
 
+def test_jobs_leave_no_descriptor_and_no_thread(open_executor: Open) -> None:
+    executor = open_executor(slots=1)
+
+    def held() -> tuple[int, int]:
+        return len(os.listdir("/proc/self/fd")), threading.active_count()
+
+    executor.submit(check_job(NET)).result(60)
+    time.sleep(1)
+    before = held()
+    for source in (NET, "import os; os._exit(1)", NET):
+        executor.submit(check_job(source)).result(60)
+    until(lambda: held() <= before)
+
+
 def test_closing_cancels_what_waits_and_kills_what_runs(
     open_executor: Open, docker_client: docker.DockerClient
 ) -> None:
@@ -304,6 +318,9 @@ def test_what_a_killed_process_leaves_is_removed_at_the_next_start(
         until(lambda: len(containers(docker_client, alive)) == 2)
         os.kill(dying.pid, signal.SIGKILL)
         dying.wait()
+        # Without its host a supervisor ends by itself, and takes the candidate along.
+        until(lambda: not containers(docker_client, dead, stopped=False))
+        assert len(containers(docker_client, dead)) == 2
         open_executor(run_id="test-next")
         assert not containers(docker_client, dead)
         assert len(containers(docker_client, alive)) == 2
