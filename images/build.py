@@ -254,6 +254,11 @@ def _run_build(
                 step = text.splitlines()[0]
                 number, of = int(found[1]), int(found[2])
                 tell(Event(STEP, step[:100], (number - 1) / of))
+    # A stream that merely stops, since the engine did, says nothing.
+    with engine_errors("building the guest image"):
+        labels = client.images.get(options["tag"]).labels
+    if labels.get(CONTENT_LABEL) != options["labels"][CONTENT_LABEL]:
+        raise ImageError(f"the engine ended the build in step {step[:100]!r}; try again")
     tell(Event(STEP, f"{options['tag']} is built", 1.0))
 
 

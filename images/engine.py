@@ -6,12 +6,18 @@ import os
 
 import docker
 import requests
+import urllib3
 from docker.errors import DockerException
 
 from images.errors import ImageError
 
 #: What no answer can look like, from the SDK and the HTTP library under it.
-NO_ANSWER = (DockerException, requests.exceptions.RequestException, OSError)
+NO_ANSWER = (
+    DockerException,
+    requests.exceptions.RequestException,
+    urllib3.exceptions.HTTPError,
+    OSError,
+)
 
 
 def connect(timeout: float = 60) -> docker.DockerClient:

@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 import io
-import shutil
 import tarfile
 import threading
 from pathlib import Path
 
 import pytest
 
-from images.context import DEVICES, Sources, content_hash, image_files, tar_stream
+from images.context import Sources, content_hash, image_files, tar_stream
 from images.errors import ImageError
 
 BASE = "sha256:0001"
-
-
-@pytest.fixture
-def sources(tmp_path: Path) -> Sources:
-    """A copy of the image's files that a test may change."""
-    installed = Sources.installed()
-    images, guest = tmp_path / "images", tmp_path / "guest"
-    (images / "requirements").mkdir(parents=True)
-    shutil.copy(str(installed.images / "Dockerfile"), images)
-    for device in DEVICES:
-        shutil.copy(
-            str(installed.images / "requirements" / f"{device}.txt"), images / "requirements"
-        )
-    shutil.copytree(
-        str(installed.guest), guest, ignore=shutil.ignore_patterns("__pycache__", "*.pyc")
-    )
-    return Sources(images, guest)
 
 
 def hash_of(sources: Sources, device: str = "cpu", base: str = BASE) -> str:

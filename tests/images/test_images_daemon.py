@@ -6,9 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -113,40 +111,6 @@ def test_debian_is_known_by_its_own_word(tmp_path: Path) -> None:
     if shutil.which("apt-get"):
         release.write_text('ID=ubuntu\nID_LIKE="debian"\n')
         assert is_debian(release)
-
-
-@pytest.fixture
-def second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
-    """A daemon beside the machine's own: its own folders, socket, and no network."""
-    # In a network of its own: a dockerd without a bridge removes the host's docker0.
-    apart = ["unshare", "--net", "true"]
-    if not shutil.which("dockerd") or subprocess.run(apart, check=False).returncode != 0:
-        pytest.skip("starting a second dockerd needs dockerd, and root to keep it apart")
-    monkeypatch.setenv("LLMATIC_ORCH_CACHE", str(tmp_path / "cache"))
-    # A socket's path may be 107 characters long, and pytest's folders are deep.
-    short = Path(tempfile.mkdtemp(prefix="llmatic-orch-", dir="/tmp"))
-    daemon = Daemon(
-        log=short / "log",
-        pidfile=short / "docker.pid",
-        containerd_pidfile=short / "exec/containerd/containerd.pid",
-        host=f"unix://{short}/sock",
-        command=("unshare", "--net", "dockerd"),
-        arguments=(
-            *("--data-root", f"{short}/data", "--exec-root", f"{short}/exec"),
-            *("--host", f"unix://{short}/sock", "--bridge=none", "--iptables=false"),
-        ),
-    )
-    yield daemon
-    if running(daemon.pidfile, "dockerd"):
-        pid = int(daemon.pidfile.read_text())
-        os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + 20
-        while running(daemon.pidfile, "dockerd") and time.monotonic() < deadline:
-            time.sleep(0.1)
-    for line in reversed(Path("/proc/mounts").read_text().splitlines()):
-        if line.split()[1].startswith(f"{short}/"):
-            subprocess.run(["umount", "--lazy", line.split()[1]], check=False)
-    shutil.rmtree(short, ignore_errors=True)
 
 
 @pytest.mark.docker
