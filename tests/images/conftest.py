@@ -38,6 +38,8 @@ def second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
     monkeypatch.setenv("LLMATIC_ORCH_CACHE", str(tmp_path / "cache"))
     # A socket's path may be 107 characters long, and pytest's folders are deep.
     short = Path(tempfile.mkdtemp(prefix="llmatic-orch-", dir="/tmp"))
+    # In memory: deleting an engine's files from a disk can take half a minute.
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1g", "tmpfs", str(short)], check=True)
     daemon = Daemon(
         log=short / "log",
         pidfile=short / "docker.pid",
@@ -60,6 +62,6 @@ def second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
             os.kill(pid, signal.SIGKILL)
             time.sleep(0.5)
     for line in reversed(Path("/proc/mounts").read_text().splitlines()):
-        if line.split()[1].startswith(f"{short}/"):
+        if f"{line.split()[1]}/".startswith(f"{short}/"):
             subprocess.run(["umount", "--lazy", line.split()[1]], check=False)
     shutil.rmtree(short, ignore_errors=True)
