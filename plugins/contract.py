@@ -49,7 +49,7 @@ class Edit:
     Attributes:
         delete: remove a layer first.
         add: a constructor expression of the layer to add, in terms of the source's own header
-            (``"ReLUConvBN(C, 3)"``), or ``""`` for a skip connection, or None to add nothing.
+            (``"conv3x3(C)"``), or ``""`` for a skip connection, or None to add nothing.
         combine: mix two parents.
         max_values: the most values, input and output included, that a network may be made of (4
             for a cell of four nodes), or None where the benchmark sets no limit.

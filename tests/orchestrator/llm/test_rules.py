@@ -27,7 +27,7 @@ from plugins.nasbench201.table import open_table
 from plugins.nasbench201.tracing import run
 from sandbox.guest.task import TaskContext
 
-CONV3, CONV1, POOL = "ReLUConvBN(C, 3)", "ReLUConvBN(C, 1)", "AvgPool3x3()"
+CONV3, CONV1, POOL = "conv3x3(C)", "conv1x1(C)", "pool3x3()"
 OPERATIONS = {
     cells.SKIP: dag.SKIP,
     cells.CONV1X1: CONV1,
@@ -44,7 +44,7 @@ def complete(parents, edit, seed=0, temperature=0.6, opening=OPENING) -> Complet
 
 
 def edited(parents, edit, seed=0, temperature=0.6) -> str:
-    return assemble(PROMPTS, complete(parents, edit, seed, temperature).text)
+    return assemble(PROMPTS, complete(parents, edit, seed, temperature, PROMPTS.opening).text)
 
 
 def graph(source: str) -> Dag:
@@ -66,7 +66,8 @@ def net(init: str, forward: str, signature: str = "self, C") -> str:
 
 
 def written(graph: Dag) -> str:
-    return assemble(PROMPTS, "\n".join(write(DagClass(("C",), "C", (), graph), 4)))
+    lines = write(DagClass(("C",), "C", (), graph), 4)
+    return f"{HEADER}\n\n{OPENING}" + "\n".join(lines) + "\n"
 
 
 def graph_of_cell(cell: Cell) -> Dag:
@@ -236,7 +237,7 @@ class TestEdits:
 
 
 class TestReading:
-    TWO = "self.a = ReLUConvBN(C, 3)\nself.b = ReLUConvBN(C, 1)"
+    TWO = "self.a = conv3x3(C)\nself.b = conv1x1(C)"
 
     @pytest.mark.parametrize(
         "forward",
@@ -268,13 +269,13 @@ class TestReading:
         assert found == Dag(3, ((0, 1, layer), (0, 2, dag.SKIP), (1, 2, layer)))
 
     def test_what_init_computes_stays(self):
-        source = net("width = C\nself.a = ReLUConvBN(width, 3)", "return self.a(x)", "self, C=16")
-        after = edited([source], Edit(add=POOL, max_values=4))
+        source = net("width = C\nself.a = conv3x3(width)", "return self.a(x)", "self, C=16")
+        after = complete([source], Edit(add=POOL, max_values=4)).text
         assert "def __init__(self, C=16):" in after
         assert "        width = C\n" in after
 
     def test_arguments_of_the_other_parent_are_renamed(self):
-        other = net("self.a = ReLUConvBN(wide, 3)", "return self.a(x)", "self, wide")
+        other = net("self.a = conv3x3(wide)", "return self.a(x)", "self, wide")
         results = {edited([SEED, other], CROSSOVER.edit, seed) for seed in range(20)}
         assert {graph(source) for source in results} == {
             Dag(2, ((0, 1, CONV1),)),
@@ -289,7 +290,7 @@ class TestReading:
 
 
 class TestForeignSources:
-    LOOP = "self.layers = nn.ModuleList([ReLUConvBN(C, 3)])"
+    LOOP = "self.layers = nn.ModuleList([conv3x3(C)])"
 
     @pytest.mark.parametrize(
         ("init", "forward"),
@@ -310,7 +311,7 @@ class TestForeignSources:
 
     def test_a_network_over_the_limit_comes_back_unchanged(self):
         chain = "x = self.a(x)\n" * 5 + "return x"
-        source = net("self.a = ReLUConvBN(C, 1)", chain)
+        source = net("self.a = conv1x1(C)", chain)
         after = edited([source], MUTATIONS[0].edit)
         assert ast.dump(ast.parse(after)) == ast.dump(ast.parse(source))
 
