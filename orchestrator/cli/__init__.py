@@ -6,8 +6,13 @@ and the light commands do not wait for torch.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import importlib
+import os
 import sys
+import threading
+from typing import NoReturn
 
 import click
 
@@ -68,20 +73,37 @@ def known_errors() -> tuple[type[Exception], ...]:
 
 def main() -> None:
     """Entry point: known errors become one message and exit status 1; Ctrl-C becomes 130."""
+    _leave(_run())
+
+
+def _run() -> int:
     try:
         status = cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
-        sys.exit(130)
+        return 130
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
-        sys.exit(130)
+        return error.exit_code
     except Exception as error:
         if not isinstance(error, known_errors()):
             raise
         click.echo(f"error: {error}", err=True)
-        sys.exit(1)
-    sys.exit(status if isinstance(status, int) else 0)
+        return 1
+    return status if isinstance(status, int) else 0
+
+
+def _leave(status: int) -> NoReturn:
+    """End the process, also around a model in the middle of a token.
+
+    A thread that is inside a C++ library when the interpreter shuts down makes it abort. It
+    cannot be told to stop, so the shutdown is left out; all that had to be closed is closed.
+    """
+    if any(thread.daemon for thread in threading.enumerate()):
+        # What is registered to be cleaned up at exit still is.
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(status)
+    sys.exit(status)

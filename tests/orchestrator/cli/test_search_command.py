@@ -148,3 +148,25 @@ def test_ctrl_c_stops_a_search_cleanly_and_only_one_may_run_it(
     # What was committed until then is what an undisturbed run begins with.
     rows = without_timings(path)
     assert rows == undisturbed[: len(rows)]
+
+
+@pytest.mark.llm
+def test_ctrl_c_ends_a_search_around_a_model_in_the_middle_of_a_token(
+    tmp_path: Path, guest_image: str, gguf_small: Path, docker_client: docker.DockerClient
+) -> None:
+    path = tmp_path / "run"
+    arguments = [*SEARCH, "run", "--llm", str(gguf_small), "--batch", "20"]
+    with started(tmp_path, *arguments) as process:
+        wait_for(path, 1, process)
+        while len(everything(path)) == 1:
+            assert process.poll() is None
+            time.sleep(0.1)
+        time.sleep(2)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    # Not 134: the interpreter must not shut down around a thread of the model's.
+    assert process.returncode == 130, err
+    assert "go on with: llmatic-orch resume run" in err
+    assert "FATAL" not in err
+    assert "Traceback" not in err
+    assert containers(docker_client, path) == []
