@@ -105,8 +105,10 @@ def _part(what: str, source: str, options: dict[str, Any]) -> Any:
         "weights": transformers.AutoModelForCausalLM,
     }
     transformers.utils.logging.disable_progress_bar()
+    # A local load is over in seconds; a download from the hub shows its own bars.
+    quiet = contextlib.redirect_stderr(io.StringIO()) if Path(source).is_dir() else None
     try:
-        with contextlib.redirect_stderr(io.StringIO()):
+        with quiet or contextlib.nullcontext():
             return loaders[what].from_pretrained(source, **options)
     except Exception as error:
         reason = " ".join(str(error).split())[:400]

@@ -40,9 +40,10 @@ _SLOT_SECONDS = 60.0
 class LlamaCpp:
     """One GGUF model, loaded.
 
-    The same request gives the same completion when it runs alone. Beside others, llama.cpp adds
-    up in another order, and a sampled token can fall differently in the last bits: measured in
-    ``benchmarks/preamble.py``, and the reason why a run stores completions and not only seeds.
+    The same request gives the same completion when it runs alone (8 of 8, 0.5B). Beside others,
+    llama.cpp adds up in another order, and a sampled token can fall differently by the last bits:
+    of 8 requests in 4 slots, 5 came out the same in a second go, and 4 the same as alone. That is
+    why a run stores its completions and not only their seeds.
 
     Args:
         path: the GGUF file.
