@@ -39,7 +39,13 @@ POSITIVE = click.IntRange(min=1)
     "or rules (no language model: the control experiment).  [default: by memory]",
 )
 @click.option("--run", metavar="DIR", help="The run's folder.  [default: a new one in runs/]")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=DEFAULTS.seed,
+    show_default=True,
+    help="Of every random choice: the same seed and completions give the same run.",
+)
 @click.option(
     "--generations",
     type=POSITIVE,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import time
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -192,3 +194,66 @@ def test_a_forged_report_is_a_protocol_violation(tmp_path: Path) -> None:
     assert summary["outcomes"]["ok"] == 1
     assert summary["outcomes"]["protocol_violation"] > 0
     assert summary["best"]["candidate"] == 0
+
+
+class Refusing(Scribbler):
+    """Fails before it yields anything, and is no generator."""
+
+    def complete(self, requests: Any) -> Any:
+        raise LLMError("expected a model, found none")
+
+
+class Lazy(Scribbler):
+    """Forgets one of its requests."""
+
+    def complete(self, requests: Any) -> Any:
+        return (done for done in super().complete(requests) if done.index != 5)
+
+
+@pytest.mark.parametrize(
+    ("llm", "message"), [(Refusing(), "found none"), (Lazy(), "1 without an answer")]
+)
+def test_an_llm_that_does_not_answer_stops_the_run_and_never_hangs_it(
+    tmp_path: Path, llm: Scribbler, message: str
+) -> None:
+    session(new_store(tmp_path / "a")).run()
+    with pytest.raises((LLMError, SearchError), match=message):
+        session(new_store(tmp_path / "b"), llm=llm).run()
+    session(RunStore.open(tmp_path / "b")).run()
+    assert everything(tmp_path / "a") == everything(tmp_path / "b")
+
+
+def test_one_failed_job_that_many_candidates_wait_for_is_one_failure(tmp_path: Path) -> None:
+    class Parrot(Scribbler):
+        def _write(self, request: Any) -> str:
+            return "    x = 0.5\n    y = 0.5\n"
+
+    few = replace(SETTINGS, generations=1)
+    judge = failing_now_and_then(OutcomeKind.SANDBOX_ERROR, 1)
+
+    def slow(job: Job) -> Outcome:
+        time.sleep(0.0 if "x = 0.1\n" in job.source else 0.3)
+        return judge(job)
+
+    run = session(new_store(tmp_path / "run", few), few, llm=Parrot(), executor=InProcess(slow))
+    summary = run.run()
+    assert summary["outcomes"] == {"ok": 1, "sandbox_error": 20}
+    assert len(run.executor.jobs) == 2
+
+
+def test_what_a_run_remembers_does_not_grow_with_what_candidates_print(tmp_path: Path) -> None:
+    noise = "x" * 200_000
+
+    def loud(job: Job) -> Outcome:
+        return replace(judge_numbers(job), stdout=noise + job.source)
+
+    tracemalloc.start()
+    run = session(new_store(tmp_path / "run"), executor=InProcess(loud))
+    try:
+        summary = run.run()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert summary["candidates"] == 121
+    # 121 candidates printed 24 MB; a generation's worth may still be about.
+    assert kept < 8e6
