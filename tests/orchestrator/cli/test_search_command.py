@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -91,13 +93,17 @@ def containers(client: docker.DockerClient, path: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(
-    tmp_path_factory: pytest.TempPathFactory, guest_image: str
-) -> list[tuple[Any, ...]]:
+def finished(tmp_path_factory: pytest.TempPathFactory, guest_image: str) -> Path:
+    """The folder of a run that nothing disturbed."""
     folder = tmp_path_factory.mktemp("undisturbed")
     out = ran(folder, *SEARCH, "run")
     assert "look at it with: llmatic-orch show run" in out
-    rows = without_timings(folder / "run")
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(finished: Path) -> list[tuple[Any, ...]]:
+    rows = without_timings(finished)
     assert len(rows) == CANDIDATES
     assert all(row[4] for row in rows)
     return rows
@@ -148,6 +154,33 @@ def test_ctrl_c_stops_a_search_cleanly_and_only_one_may_run_it(
     # What was committed until then is what an undisturbed run begins with.
     rows = without_timings(path)
     assert rows == undisturbed[: len(rows)]
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("plugin", {"name": "gone", "options": {}}, "'gone'"),
+        ("llm", {"spec": "./gone.gguf"}, "no such model: ./gone.gguf"),
+        ("prompts", ["Write a poem"], "with the prompts that the run began with"),
+    ],
+    ids=["plugin", "weights", "prompts"],
+)
+def test_a_run_whose_ground_is_gone_is_told_so_and_left_alone(
+    tmp_path: Path, finished: Path, part: str, value: Any, message: str
+) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(finished, path)
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps(config | {part: value}))
+    process = start(tmp_path, "resume", "run", "--generations", "3")
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "Traceback" not in err
+    assert re.search(message, err)
+    assert without_timings(path) == without_timings(finished)
+    (path / "config.json").write_text(json.dumps(config))
+    with RunStore.open(path, write=False) as store:
+        assert "budgets" not in store.meta()
 
 
 @pytest.mark.llm
