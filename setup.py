@@ -41,14 +41,12 @@ setup(
     },
     install_requires=REQUIRED,
     extras_require={
-        "nats": ["nats_bench>=1.8"],
         "dev": [
             "pytest>=8",
             "pytest-xdist>=3.6",
             "hypothesis>=6.100",
             "ruff==0.17.6",
             "mypy==2.4.1",
-            "types-docker",
             "types-requests",
         ],
     },

@@ -69,10 +69,9 @@ def open_sandbox(
         ImageError: there is no engine, or the image cannot be built.
         SandboxUnavailable: the engine cannot do what the options ask for.
     """
-    from sandbox.docker_executor import DockerExecutor
-
     from images.build import ensure_guest_image
     from images.engine import connect
+    from sandbox.docker_executor import DockerExecutor
 
     client = connect()
     image = options.image or ensure_guest_image(client, options.device, tell=tell)

@@ -83,6 +83,8 @@ class Prompts:
         class_name: the name the LLM's class is given (``Net``).
         opening: the first line or lines of the class, given to the LLM as the start of its
             answer (``class Net(nn.Module):\\n``).
+        max_tokens: new tokens that an answer may take; a few times what a good one takes, since
+            one that runs on is good for nothing.
     """
 
     mutations: tuple[Prompt, ...]
@@ -91,6 +93,7 @@ class Prompts:
     preamble: str = ""
     class_name: str = "Net"
     opening: str = "class Net(nn.Module):\n"
+    max_tokens: int = 512
 
 
 @dataclass(frozen=True)

@@ -76,9 +76,7 @@ POSITIVE = click.IntRange(min=1)
 @click.option(
     "--max-tokens",
     type=POSITIVE,
-    default=DEFAULTS.max_tokens,
-    show_default=True,
-    help="New tokens per candidate at most.",
+    help="New tokens per candidate at most.  [default: the plugin's]",
 )
 @click.option("--parallel", type=POSITIVE, help="Completions side by side in a local model.")
 @click.option("--context", type=POSITIVE, help="Tokens of context per completion.")
@@ -120,7 +118,8 @@ def search(
     cls = plugin_class(plugin)
     plugin_options, settings = split_options(cls, values)
     # What is wrong with the plugin's own options shows before anything is made.
-    cls(**plugin_options)
+    prompts = cls(**plugin_options).prompts
+    settings["max_tokens"] = settings["max_tokens"] or prompts.max_tokens
     from orchestrator.llm.load import default_model
 
     config = {

@@ -173,6 +173,8 @@ PROMPTS = Prompts(
     crossover=CROSSOVER,
     header=HEADER,
     preamble=_PREAMBLE,
+    # A cell with an operation on every edge takes about 170.
+    max_tokens=256,
     class_name="Net",
     opening=_OPENING,
 )
