@@ -18,12 +18,12 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from orchestrator.cache import file_sha256
+from orchestrator.llm.dealing import Deal
 from orchestrator.llm.gguf_file import GgufInfo, read_gguf
 from orchestrator.llm.memory import available_memory, usable_cores
 from orchestrator.llm.protocol import Completion, LLMError, Request
@@ -118,19 +118,17 @@ class LlamaCpp:
         """
         if self._server is None:
             raise LLMError(f"{self._name} was closed, and cannot complete any more")
-        # Neighbours with a common beginning find it in their slot's cache.
-        order = sorted(range(len(requests)), key=lambda index: requests[index].prompt)
-        waiting = deque(order)
-        slots = min(self._parallel, len(requests))
-        self._share_beginning([request.prompt for request in requests])
+        prompts = [request.prompt for request in requests]
+        slots = max(1, min(self._parallel, len(requests)))
+        deal = Deal(prompts, slots)
+        self._share_beginning(prompts)
         done: queue.SimpleQueue[Completion | BaseException] = queue.SimpleQueue()
         stop = threading.Event()
 
         def work(slot: int) -> None:
             while not stop.is_set():
-                try:
-                    index = waiting.popleft()
-                except IndexError:
+                index = deal.next(slot)
+                if index is None:
                     return
                 try:
                     completion = self._complete_one(index, requests[index], slot, stop)
