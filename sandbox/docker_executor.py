@@ -194,6 +194,7 @@ class DockerExecutor:
             if outcome.kind is not OutcomeKind.SANDBOX_ERROR:
                 break
             self._check_open()
+            self._volumes.look_again()
             if number < self._attempts:
                 self._enter(slot, "waiting", task.tag)
                 self._closed.wait(BACKOFF_SECONDS * 2 ** (number - 1))

@@ -38,6 +38,11 @@ class Volumes:
         self._ready: set[str] = set()
         self._lock = threading.Lock()
 
+    def look_again(self) -> None:
+        """Trust no volume any longer: someone may have removed one while this was open."""
+        with self._lock:
+            self._ready.clear()
+
     def mounts(self, data: tuple[DataFolder, ...]) -> list[Mount]:
         """What a container is to mount, read-only, for these folders; filled when this returns.
 
@@ -109,21 +114,34 @@ def container_path(folder: DataFolder) -> str:
 
 def volume_name(folder: DataFolder) -> str:
     """The engine's name of the volume."""
-    return f"llmatic-orch-data-{folder.content[:40]}"
+    return _name(folder.content)
 
 
-def remove_volumes(client: docker.DockerClient) -> tuple[int, int]:
-    """Remove every data volume that no container uses; how many went, how many are in use.
+def volumes(client: docker.DockerClient, content: str = "") -> list[str]:
+    """Names of all data volumes that an engine has, or of the one of a content.
+
+    Raises:
+        SandboxUnavailable: the engine does not answer.
+    """
+    try:
+        found = client.api.volumes(filters={"name": _name(content)})["Volumes"] or []
+    except ENGINE_ERRORS as error:
+        raise engine_gone(error) from error
+    # The engine's filter takes names that hold the text anywhere.
+    return sorted(v["Name"] for v in found if v["Name"].startswith(_name(content)))
+
+
+def remove_volumes(client: docker.DockerClient, content: str = "") -> tuple[int, int]:
+    """Remove the data volumes that no container uses; how many went, how many are in use.
 
     Raises:
         SandboxUnavailable: the engine does not answer.
     """
     gone = used = 0
     try:
-        found = client.api.volumes(filters={"label": f"{SANDBOX}=data"})["Volumes"] or []
-        for volume in found:
+        for name in volumes(client, content):
             try:
-                client.api.remove_volume(volume["Name"])
+                client.api.remove_volume(name)
                 gone += 1
             except NotFound:
                 continue
@@ -134,6 +152,10 @@ def remove_volumes(client: docker.DockerClient) -> tuple[int, int]:
     except ENGINE_ERRORS as error:
         raise engine_gone(error) from error
     return gone, used
+
+
+def _name(content: str) -> str:
+    return f"llmatic-orch-data-{content[:40]}"
 
 
 def _mount(folder: DataFolder, read_only: bool) -> Mount:

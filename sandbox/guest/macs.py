@@ -24,7 +24,7 @@ clone repeat pad unsafe_chunk unsafe_split max_pool1d max_pool2d max_pool2d_with
 max_pool3d avg_pool1d avg_pool2d avg_pool3d adaptive_max_pool2d adaptive_max_pool1d
 adaptive_avg_pool1d pixel_shuffle pixel_unshuffle channel_shuffle embedding triu tril ones_like
 rand_like randn_like scalar_tensor lift_fresh numpy_T threshold threshold_ hardshrink softshrink
-erf std var lt le ne logical_not
+unflatten erf std var lt le ne logical_not
 """
 #: Operators that multiply nothing, or one number with each of a tensor's: LLMatic's counts leave
 #: them out, as fvcore does for most of them.
