@@ -52,6 +52,11 @@ setup(
     },
     entry_points={
         "console_scripts": ["llmatic-orch = orchestrator.cli:main"],
-        "llmatic_orch.plugins": ["nasbench201 = plugins.nasbench201:NasBench201"],
+        "llmatic_orch.plugins": [
+            "nasbench201 = plugins.nasbench201:NasBench201",
+            "cifar10 = plugins.classification:Cifar10",
+            "fashion-mnist = plugins.classification:FashionMnist",
+            "image-folder = plugins.classification:ImageFolder",
+        ],
     },
 )

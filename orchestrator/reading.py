@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from orchestrator.store import RunStore, Stored, StoreError, is_running
 from plugins.contract import Descriptor, Evaluation, PluginError
 
 #: Gives the test accuracy of an evaluated network, in percent, or None.
-TestScore = Callable[[Evaluation], float | None]
+TestScore = Callable[[Evaluation, Mapping[str, Any]], float | None]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def test_score_of(config: dict[str, Any]) -> TestScore:
     """The plugin's test accuracy, or nothing where the plugin or its data is not here."""
     from plugins import registry
 
-    def nothing(_evaluation: Evaluation) -> float | None:
+    def nothing(_evaluation: Evaluation, _report: Mapping[str, Any]) -> float | None:
         return None
 
     try:
@@ -201,7 +201,9 @@ def candidate_dict(run: ReadRun, row: Stored, test_score: TestScore) -> dict[str
         "seconds": dict(outcome.seconds) if outcome else None,
         "attempts": outcome.attempts if outcome else None,
         "fitness": result.evaluation.fitness if result and result.evaluation else None,
-        **_evaluated(row, run.descriptors, test_score if is_elite else lambda evaluation: None),
+        **_evaluated(
+            row, run.descriptors, test_score if is_elite else lambda evaluation, report: None
+        ),
         "source": writing.source if writing else None,
     }
 
@@ -251,13 +253,13 @@ def _evaluated(
 ) -> dict[str, Any]:
     """What the plugin's verdict adds to a candidate's or an elite's dictionary."""
     evaluation = row.result.evaluation if row.result else None
-    if evaluation is None:
+    if row.result is None or evaluation is None:
         return {"title": "", "descriptors": None, "test": None, "details": {}}
     return {
         "title": evaluation.identity or "",
         "descriptors": {
             d.name: value for d, value in zip(descriptors, evaluation.descriptors, strict=True)
         },
-        "test": test_score(evaluation),
+        "test": test_score(evaluation, row.result.outcome.report or {}),
         "details": dict(evaluation.details),
     }

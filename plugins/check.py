@@ -294,7 +294,7 @@ class Check:
         return f"{refused} of {tried} forgeries refused, the others harmless"
 
     def _has_test_score(self) -> str:
-        score = self._made().test_score(self._evaluated())
+        score = self._made().test_score(self._evaluated(), self._reported())
         expect(score is None or is_finite(score), f"a finite number or None, found {score!r}")
         return "none in the data" if score is None else f"{score:g}"
 

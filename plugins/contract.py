@@ -176,9 +176,10 @@ class Plugin(Protocol):
         """
         ...
 
-    def test_score(self, evaluation: Evaluation) -> float | None:
+    def test_score(self, evaluation: Evaluation, report: Mapping[str, Any]) -> float | None:
         """Test accuracy of an evaluated network in percent; None where the data has none.
 
-        Asked for elites only, when they are shown. Never selects.
+        Asked for elites only, when they are shown. Never selects. ``report`` is the one that
+        ``evaluate`` made the evaluation of.
         """
         ...

@@ -7,12 +7,12 @@ import math
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import docker
-from docker.types import LogConfig, Ulimit
+from docker.types import LogConfig, Mount, Ulimit
 
 from sandbox.guest import frames
 from sandbox.guest.printable import decoded
@@ -49,8 +49,8 @@ class Recipe:
     run_id: str
     runtime: str | None = None
 
-    def config(self, api: docker.APIClient) -> dict[str, Any]:
-        """The body of the engine's request to create such a container."""
+    def config(self, api: docker.APIClient, mounts: Sequence[Mount] = ()) -> dict[str, Any]:
+        """The body of the engine's request to create such a container, with these mounts."""
         limits = self.limits
         memory = limits.memory_mib * 2**20
         tmpfs = f"rw,nosuid,nodev,noexec,size={limits.tmpfs_mib}m,nr_inodes=16384,mode=1777"
@@ -64,6 +64,7 @@ class Recipe:
             nano_cpus=int(limits.cpus * 1e9),
             pids_limit=limits.pids,
             tmpfs={"/tmp": tmpfs, WORK: tmpfs},
+            mounts=list(mounts),
             shm_size=limits.shm_mib * 2**20,
             cap_drop=["ALL"],
             cap_add=CAPABILITIES,

@@ -22,6 +22,7 @@ from sandbox.guest.frames import FrameError
 from sandbox.job import Job
 from sandbox.limits import Limits
 from sandbox.outcome import Outcome, OutcomeKind
+from sandbox.volumes import Volumes
 
 #: Before the second attempt; twice as long before each further one.
 BACKOFF_SECONDS = 1.0
@@ -81,8 +82,8 @@ class DockerExecutor:
         engine.check_enforceable(info, runtime)
         self._image, self._limits = image, limits
         self._run_id, self._attempts = run_id, attempts
-        recipe = Recipe(engine.image_id(self._client, image), limits, run_id, runtime)
-        self._config = recipe.config(self._client.api)
+        self._recipe = Recipe(engine.image_id(self._client, image), limits, run_id, runtime)
+        self._volumes = Volumes(self._client, self._recipe.image, run_id)
         leftovers.remove_leftovers(self._client, run_id)
         now = time.monotonic()
         self._states = [SlotState(slot, "idle", "", now) for slot in range(slots)]
@@ -175,13 +176,16 @@ class DockerExecutor:
         reason = rejection(task.job.source, self._limits.source_bytes)
         if reason:
             return Outcome(OutcomeKind.REJECTED, reason, seconds={**timings, "total": 0.0})
+        limits = replace(
+            self._limits, wall_seconds=self._limits.wall_seconds + task.job.extra_seconds
+        )
         try:
-            frame = job_frame(task.job, self._limits)
+            frame = job_frame(task.job, limits)
         except FrameError as error:
             reason = f"the job cannot be sent to the guest: {error}"
             return Outcome(OutcomeKind.SANDBOX_ERROR, reason, seconds=timings)
         for number in range(1, self._attempts + 1):
-            attempt = self._attempt(task, slot, frame)
+            attempt = self._attempt(task, slot, frame, limits)
             outcome = replace(
                 _outcome(attempt),
                 seconds={**timings, **attempt.seconds, "total": time.monotonic() - begin},
@@ -190,6 +194,7 @@ class DockerExecutor:
             if outcome.kind is not OutcomeKind.SANDBOX_ERROR:
                 break
             self._check_open()
+            self._volumes.look_again()
             if number < self._attempts:
                 self._enter(slot, "waiting", task.tag)
                 self._closed.wait(BACKOFF_SECONDS * 2 ** (number - 1))
@@ -198,20 +203,22 @@ class DockerExecutor:
             self._check_engine()
         return outcome
 
-    def _attempt(self, task: _Task, slot: int, frame: bytes) -> Attempt:
+    def _attempt(self, task: _Task, slot: int, frame: bytes, limits: Limits) -> Attempt:
         """One attempt.
 
         Raises:
-            SandboxUnavailable: the image is gone.
+            SandboxUnavailable: the image is gone, or the job's data cannot be brought.
             CancelledError: the executor was closed.
         """
         self._enter(slot, "starting", task.tag)
         container: Container | None = None
         try:
-            container = Container(self._client.api, self._config, self._limits.report_bytes)
+            mounts = self._volumes.mounts(task.job.data)
+            config = self._recipe.config(self._client.api, mounts)
+            container = Container(self._client.api, config, limits.report_bytes)
             self._check_open()
             return run_attempt(
-                container, frame, self._limits, lambda phase: self._enter(slot, phase, task.tag)
+                container, frame, limits, lambda phase: self._enter(slot, phase, task.tag)
             )
         except ImageNotFound as error:
             raise engine.image_missing(self._image) from error

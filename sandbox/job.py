@@ -46,10 +46,41 @@ class GuestCode:
         return cls(entry, sources)
 
 
+#: Where a container finds the data of its job.
+DATA_ROOT = "/data"
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    """Files that a job needs, as the container sees them: read-only, in ``/data/NAME``.
+
+    Attributes:
+        name: a path component.
+        path: the folder on this machine; its plain files are taken, and no folder in it.
+        content: names what is in it, in hex (a SHA-256 over all files): where it is the same,
+            the files are sent to an engine once.
+    """
+
+    name: str
+    path: Path
+    content: str
+
+
 @dataclass(frozen=True)
 class Job:
-    """One source and the task to do with it. ``params`` are JSON values handed to the task."""
+    """One source and the task to do with it.
+
+    Attributes:
+        source: the candidate.
+        code: the task.
+        params: JSON values handed to the task.
+        data: folders that it reads.
+        extra_seconds: wall-clock time that the task gives the candidate on purpose (a budget for
+            training, which the task keeps itself); it is added to the limit.
+    """
 
     source: str
     code: GuestCode
     params: Mapping[str, Any] = field(default_factory=dict)
+    data: tuple[DataFolder, ...] = ()
+    extra_seconds: float = 0.0

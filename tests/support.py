@@ -62,7 +62,7 @@ class Numbers:
         x, y = report["x"], report["y"]
         return Evaluation(100 - 50 * (abs(1 - x) + abs(1 - y)), (x, y), identity=f"{x:.2f},{y:.2f}")
 
-    def test_score(self, evaluation: Evaluation) -> float | None:
+    def test_score(self, evaluation: Evaluation, report: Mapping[str, Any]) -> float | None:
         return evaluation.fitness - 1
 
 

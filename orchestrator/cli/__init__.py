@@ -27,6 +27,7 @@ COMMANDS = {
     "plugins": "orchestrator.cli.plugins:plugins",
     "llm": "orchestrator.cli.llm:llm",
     "image": "orchestrator.cli.image:image",
+    "data": "orchestrator.cli.data:data",
     "doctor": "orchestrator.cli.doctor:doctor",
 }
 

@@ -133,7 +133,7 @@ def as_dict(name: str, result: Result, plugin: Plugin) -> dict[str, Any]:
         else None,
         "flops": details.pop("flops", None),
         "architecture": details.pop("architecture", None),
-        "test": plugin.test_score(evaluation) if evaluation else None,
+        "test": plugin.test_score(evaluation, outcome.report or {}) if evaluation else None,
         **details,
         "seconds": dict(outcome.seconds),
         "attempts": outcome.attempts,
@@ -150,7 +150,7 @@ def _line(name: str, result: Result, plugin: Plugin) -> str:
         f"{descriptor.label} {value:,.4g}"
         for descriptor, value in zip(plugin.descriptors, evaluation.descriptors, strict=True)
     )
-    test = plugin.test_score(evaluation)
+    test = plugin.test_score(evaluation, outcome.report or {})
     parts = [f"fitness {evaluation.fitness:.4f}"]
     if test is not None:
         parts.append(f"test {test:.4f}")

@@ -151,7 +151,7 @@ class NasBench201:
             },
         )
 
-    def test_score(self, evaluation: Evaluation) -> float | None:
+    def test_score(self, evaluation: Evaluation, report: Mapping[str, Any]) -> float | None:
         """Test accuracy of the cell in percent; None where the table has none."""
         if evaluation.identity is None:
             return None

@@ -21,6 +21,9 @@ PHASES: Mapping[str, str] = {
     "import": "import_error",
     "build": "build_error",
     "forward": "forward_error",
+    "measure": "forward_error",
+    "train": "forward_error",
+    "predict": "forward_error",
 }
 
 #: The file name under which a candidate's source is compiled; tracebacks are searched for it.

@@ -198,7 +198,7 @@ def test_a_run_whose_plugin_is_not_installed_can_be_read_without_test_scores(
 ) -> None:
     with RunStore.open(finished[0], write=False) as store:
         score = test_score_of(store.config)
-    assert score(Evaluation(50.0, (0.1, 0.1))) is None
+    assert score(Evaluation(50.0, (0.1, 0.1)), {}) is None
 
 
 def test_reading_a_damaged_run_leaves_no_database_open(

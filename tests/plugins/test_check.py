@@ -211,7 +211,7 @@ def forgiving(self, report):
         ),
         (variant(evaluate=trusting), FORGERY, "expected ReportError for"),
         (variant(evaluate=forgiving), FORGERY, "found an evaluation"),
-        (variant(test_score=lambda self, evaluation: "94 %"), SCORE, "found '94 %'"),
+        (variant(test_score=lambda self, evaluation, report: "94 %"), SCORE, "found '94 %'"),
     ],
 )
 def test_a_broken_promise_is_named_with_what_was_found(cls, promise, complaint):

@@ -50,5 +50,5 @@ class ParameterBudget:
         missing = max(0, self.target - found)
         return Evaluation(fitness, (found, missing), details={"parameters": found})
 
-    def test_score(self, evaluation):
+    def test_score(self, evaluation, report):
         return None

@@ -111,7 +111,12 @@ KILLED = replace(SILENT, exit_code=None, signal=9)
             "can't allocate memory",
         ),
         (replace(HONEST, said=failure("OutOfMemoryError")), K.OUT_OF_MEMORY, "OutOfMemory"),
-        (replace(HONEST, phase="train 3/50", said=failure("KeyError")), K.CRASHED, "KeyError"),
+        (
+            replace(HONEST, phase="train 3/50", said=failure("KeyError")),
+            K.FORWARD_ERROR,
+            "KeyError",
+        ),
+        (replace(HONEST, phase="tidy up", said=failure("KeyError")), K.CRASHED, "KeyError"),
         # Ours only while the candidate cannot have run.
         (
             replace(HONEST, phase="start", candidate_ran=False, said=failure("ImportError")),

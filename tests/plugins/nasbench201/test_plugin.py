@@ -141,10 +141,12 @@ def test_notes_are_shown_without_control_characters_and_bounded(plugin):
 
 def test_a_package_table_has_no_test_score_and_a_csv_has(plugin):
     verdict = plugin.evaluate(report())
-    assert plugin.test_score(verdict) is None
+    assert plugin.test_score(verdict, report()) is None
     if not CSV.exists():
         pytest.skip(f"no table at {CSV}")
-    assert NasBench201(table=str(CSV)).test_score(verdict) == pytest.approx(88.77, abs=5e-5)
+    assert NasBench201(table=str(CSV)).test_score(verdict, report()) == pytest.approx(
+        88.77, abs=5e-5
+    )
 
 
 def test_an_unknown_dataset_is_refused():
