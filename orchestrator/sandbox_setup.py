@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from images.progress import Tell, silent
-from sandbox.executor import Executor
+from sandbox.executor import Executor, SandboxUnavailable
 from sandbox.job import Job
 from sandbox.limits import Limits
 from sandbox.outcome import Outcome
@@ -73,6 +73,12 @@ def open_sandbox(
     from images.engine import connect
     from sandbox.docker_executor import DockerExecutor
 
+    if options.device != "cpu":
+        # No GPU is handed to a container yet: to go on would be to train on the CPU unsaid.
+        raise SandboxUnavailable(
+            f"expected --device cpu, found {options.device}: candidates cannot be given a GPU yet, "
+            "and would run on the CPU; leave --device out"
+        )
     client = connect()
     image = options.image or ensure_guest_image(client, options.device, tell=tell)
     executor = DockerExecutor(

@@ -55,7 +55,7 @@ def sandbox_options(command: Command) -> Command:
             type=click.Choice(["cpu", "cuda"]),
             default="cpu",
             show_default=True,
-            help="Which guest image, and what candidates run on.",
+            help="What candidates run on; cuda is refused until GPUs can be leased.",
         ),
         click.option(
             "--runtime",
