@@ -348,7 +348,10 @@ def test_the_same_run_takes_over_whatever_carries_its_name(
 def build_image(client: docker.DockerClient, text: str, tag: str) -> None:
     import io
 
-    client.images.build(fileobj=io.BytesIO(text.encode()), tag=tag, network_mode="none")
+    # The SDK keeps the containers of the build's steps unless it is told.
+    client.images.build(
+        fileobj=io.BytesIO(text.encode()), tag=tag, network_mode="none", rm=True, forcerm=True
+    )
 
 
 class Relay:
